@@ -1,0 +1,102 @@
+"""The ``tailcast`` command: one group that joins the simulator's commands (files only) and those that need a cloud.
+
+Exit codes, the same for every command:
+
+0   done, or the objective is met
+1   done, and the answer is no: an objective missed, a figure outside its interval
+2   bad usage or bad input; one line on stderr says what to change
+3   done, and the data cannot tell: inconclusive
+4   the operation failed: cloud, Terraform or network
+130 interrupted
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Mapping
+from typing import Any, Final
+
+import click
+
+from replay.errors import ReplayError
+from simulator.cli import COMMANDS as SIMULATOR_COMMANDS
+from simulator.errors import SimulatorError
+
+COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
+    **SIMULATOR_COMMANDS,
+    "cloud": (
+        "replay.cli.cloud:cloud",
+        "Run the local cloud: an AWS on loopback that runs functions for real.",
+    ),
+    "package": (
+        "replay.cli.deploy:package",
+        "Build a function's deployment package, byte for byte reproducible.",
+    ),
+    "deploy": (
+        "replay.cli.deploy:deploy",
+        "Apply an environment with Terraform, to AWS or to the local cloud.",
+    ),
+    "drive": ("replay.cli.drive:drive", "Send open-loop load and measure what the caller sees."),
+    "record": ("replay.cli.record:record", "Record a trace from CloudWatch Logs."),
+    "shift": ("replay.cli.shift:shift", "Move the weights of the live alias."),
+    "demo": ("replay.cli.demo:demo", "The whole path once, on the local cloud."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command when it is used, and prints known errors as one line."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  (click's signature)
+        """Name the commands, in the order of the table above."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Import and give one command."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[cmd_name][0].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """List the commands from the table, without importing any of them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; an error of ours becomes one line on stderr and an exit code."""
+        try:
+            return super().invoke(ctx)
+        except SimulatorError as error:
+            _fail(str(error), 2)
+        except ReplayError as error:
+            _fail(str(error), error.exit_code)
+
+
+def _fail(message: str, code: int) -> None:
+    click.echo(f"error: {message}", err=True)
+    sys.exit(code)
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "auto_envvar_prefix": "TAILCAST",
+        "max_content_width": 110,
+    },
+)
+@click.version_option(package_name="tailcast")
+def main() -> None:
+    r"""Forecast the tail before you ship it.
+
+    tailcast deploys two variants of an API on AWS Lambda and Bedrock, records what each really did, forecasts
+    p50, p95, p99 and cost of every step of a rollout, and afterwards holds the forecast against what happened.
+
+    \b
+    Examples:
+      tailcast demo                              the whole path once, on this machine
+      tailcast trace show runs/last/baseline.parquet
+      tailcast forecast --baseline baseline.parquet --candidate optimized.parquet --weights 10,50,100
+    """

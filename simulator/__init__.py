@@ -1,0 +1,1 @@
+"""Forecasts of latency tails and cost from recorded traces: pure arithmetic, no AWS, no network, no clock."""

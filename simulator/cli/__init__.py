@@ -1,0 +1,19 @@
+"""The commands that need files only.
+
+``COMMANDS`` maps a command's name to where it lives, ``module:attribute``; the module is imported when the command is
+used, so that ``tailcast --help`` does not pay for Polars.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
+    # name: (module:attribute, one line for --help)
+    "trace": ("simulator.cli.trace:trace", "Look into recorded traces."),
+    "forecast": (
+        "simulator.cli.forecast:forecast",
+        "Forecast the tail and the cost of a rollout from traces.",
+    ),
+}

@@ -1,0 +1,39 @@
+"""Files that are whole or absent: written beside their place, then renamed onto it."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+
+@contextmanager
+def written_beside(target: Path) -> Iterator[Path]:
+    """Yield a temporary path in ``target``'s folder, and rename it onto ``target`` if the block succeeds.
+
+    A reader sees the old file or the new one, never half of one; a crash leaves the old one. The folder is made
+    where it is missing.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    os.close(handle)
+    beside = Path(name)
+    try:
+        yield beside
+        beside.chmod(0o644)
+        with beside.open("rb") as written:
+            os.fsync(written.fileno())
+        beside.replace(target)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            beside.unlink()
+        raise
+
+
+def write_text(target: Path, text: str) -> Path:
+    """Write ``text`` (UTF-8) to ``target``, whole or not at all."""
+    with written_beside(target) as beside:
+        beside.write_text(text, encoding="utf-8")
+    return target
