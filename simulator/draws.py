@@ -1,0 +1,144 @@
+"""Randomness by address: a draw is a function of seed, use, replication, attempt and request, never of its order.
+
+Philox is a counter-based generator: its n-th number is computed from the key and n, not from the numbers before it
+(Salmon et al., Parallel random numbers: as easy as 1, 2, 3, SC 2011). The key holds seed and use, the counter holds
+replication and attempt in its upper words, and the request's index counts from there. So a longer run starts with the
+draws of the shorter one, both variants see the same uniform for the same request (common random numbers), and a second
+engine can ask for exactly what the first one got.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simulator.errors import ParameterError
+from simulator.quantiles import FloatArray
+
+IntArray = NDArray[np.int64]
+
+
+class Use(IntEnum):
+    """What a stream of random numbers is for. The numbers are part of every seeded result: append, never reorder."""
+
+    ARRIVAL = 1
+    ROUTE = 2
+    HANDLER = 3
+    INIT = 4
+    SETUP = 5
+    OVERHEAD = 6
+    KEEP_ALIVE = 7
+    FIT = 8
+    DRIFT = 9
+
+
+@dataclass(frozen=True)
+class Randomness:
+    """The random numbers of one replication.
+
+    Parameters
+    ----------
+    seed
+        0 to 2**64 − 1.
+    replication
+        Which of the forecast's runs this is, 0 or more.
+
+    Raises
+    ------
+    ParameterError
+        A number outside these ranges.
+    """
+
+    seed: int
+    replication: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.seed < 2**64:
+            raise ParameterError(f"seed={self.seed!r} is outside 0 to 2**64 - 1")
+        if not 0 <= self.replication < 2**32:
+            raise ParameterError(f"replication={self.replication!r} is outside 0 to 2**32 - 1")
+
+    def generator(self, use: Use, attempt: int = 0) -> np.random.Generator:
+        """Give a generator at the start of the stream of ``use`` and ``attempt``."""
+        key = np.array([self.seed, int(use)], dtype=np.uint64)
+        counter = np.array([0, 0, attempt, self.replication], dtype=np.uint64)
+        return np.random.Generator(np.random.Philox(key=key, counter=counter))
+
+    def uniforms(self, use: Use, requests: int, attempt: int = 0) -> FloatArray:
+        """Give one uniform in [0, 1) for each request, shape ``(requests,)``.
+
+        The i-th is the same however many are asked for: a double takes exactly one word of the stream.
+        """
+        return self.generator(use, attempt).random(requests)
+
+
+@dataclass(frozen=True, eq=False)
+class Draws:
+    """Everything random in one run, drawn before it starts.
+
+    Shapes: n requests, v versions in the platform's order, a attempts of each request at most.
+
+    Parameters
+    ----------
+    arrival_s
+        ``(n,)``: when the caller sends the request; ascending.
+    route
+        ``(a, n)``: uniform in [0, 1); the second version where it lies below the rollout's weight.
+    handler_ms
+        ``(v, a, n)``: the handler in a warm environment.
+    cold_handler_ms
+        ``(v, a, n)``: the handler as the first invocation of its environment.
+    init_ms
+        ``(v, a, n)``: INIT, as Lambda would report it.
+    setup_ms
+        ``(v, a, n)``: what a cold start costs before INIT and Lambda does not report.
+    overhead_ms
+        ``(v, a, n)``: network and gateway, there and back.
+    keep_alive_s
+        ``(a, n)``: how long the environment that served the attempt stays idle before it is gone.
+    """
+
+    arrival_s: FloatArray = field(repr=False)
+    route: FloatArray = field(repr=False)
+    handler_ms: FloatArray = field(repr=False)
+    cold_handler_ms: FloatArray = field(repr=False)
+    init_ms: FloatArray = field(repr=False)
+    setup_ms: FloatArray = field(repr=False)
+    overhead_ms: FloatArray = field(repr=False)
+    keep_alive_s: FloatArray = field(repr=False)
+
+    def __post_init__(self) -> None:
+        n = self.arrival_s.shape[0]
+        versions, attempts = self.handler_ms.shape[:2]
+        for name in ("handler_ms", "cold_handler_ms", "init_ms", "setup_ms", "overhead_ms"):
+            _check(name, getattr(self, name), (versions, attempts, n))
+        for name in ("route", "keep_alive_s"):
+            _check(name, getattr(self, name), (attempts, n))
+        _check("arrival_s", self.arrival_s, (n,))
+        if n and np.any(np.diff(self.arrival_s) < 0):
+            raise ParameterError("arrival_s goes back in time; sort the requests by arrival")
+
+    @property
+    def requests(self) -> int:
+        """How many requests there are."""
+        return int(self.arrival_s.shape[0])
+
+    @property
+    def versions(self) -> int:
+        """How many versions there are draws for."""
+        return int(self.handler_ms.shape[0])
+
+    @property
+    def attempts(self) -> int:
+        """How many attempts of each request there are draws for."""
+        return int(self.handler_ms.shape[1])
+
+
+def _check(name: str, values: FloatArray, shape: tuple[int, ...]) -> None:
+    if values.shape != shape:
+        raise ParameterError(f"{name} has shape {values.shape}, not {shape}")
+    if values.size and not (np.isfinite(values).all() and float(values.min()) >= 0.0):
+        raise ParameterError(f"{name} holds a negative or infinite value, or none; draws are finite and 0 or more")

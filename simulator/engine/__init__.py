@@ -1,0 +1,1 @@
+"""Engines: ``simulate(draws, platform, rollout) → Outcomes``, pure functions that agree request by request."""
