@@ -1,0 +1,130 @@
+"""The alternatives that a test bets on: a few effect sizes, each with a share of the wealth.
+
+A one-sided test spends nothing on the side that does not matter. In the simulations of ``make bench NAME=canary`` a
+few points around the size that matters found doubled errors a fifth sooner than a flat prior over [1.25, 32], at the
+same error budget.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simulator.errors import ParameterError
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """Effect sizes (odds ratios against the null) and the prior weight of each.
+
+    Parameters
+    ----------
+    odds_ratios
+        All greater than 1 (the event is more frequent than allowed) or all less than 1 (less frequent).
+    weights
+        Same length, positive, summing to 1.
+    """
+
+    odds_ratios: tuple[float, ...]
+    weights: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if not self.odds_ratios or len(self.odds_ratios) != len(self.weights):
+            raise ParameterError(
+                f"mixture: {len(self.odds_ratios)} odds ratios and {len(self.weights)} weights; give one weight each"
+            )
+        above = [ratio > 1 for ratio in self.odds_ratios]
+        if any(not math.isfinite(ratio) or ratio <= 0 or ratio == 1 for ratio in self.odds_ratios) or len({*above}) > 1:
+            raise ParameterError(f"mixture: odds ratios {self.odds_ratios} must be all above 1 or all in (0, 1)")
+        if any(weight <= 0 for weight in self.weights) or abs(sum(self.weights) - 1) > 1e-9:
+            raise ParameterError(f"mixture: weights {self.weights} must be positive and sum to 1")
+
+    @property
+    def log_odds(self) -> Floats:
+        """Logarithms of the odds ratios, shape (k,)."""
+        values: Floats = np.log(np.asarray(self.odds_ratios))
+        return values
+
+    @property
+    def log_weights(self) -> Floats:
+        """Logarithms of the weights, shape (k,)."""
+        values: Floats = np.log(np.asarray(self.weights))
+        return values
+
+
+def worse_than(effect: float) -> Mixture:
+    """Alternatives for "more frequent": ``effect`` > 1 is the odds ratio of a regression that matters.
+
+    Most of the wealth lies a little above that size, the rest on gross regressions, which are found in fewer events.
+    """
+    if not effect > 1:
+        raise ParameterError(f"effect {effect} must be > 1: it is the odds ratio of a regression that matters")
+    return Mixture((1.25 * effect, 3.0 * effect, 12.0 * effect), (0.75, 0.15, 0.10))
+
+
+def better_than(effect: float) -> Mixture:
+    """Alternatives for "less frequent": ``effect`` < 1 is the odds ratio of a sound candidate against the limit.
+
+    A candidate as good as the baseline is the case to be found; a better one is found sooner.
+    """
+    if not 0 < effect < 1:
+        raise ParameterError(f"effect {effect} must lie in (0, 1): it is the odds ratio of a sound candidate")
+    return Mixture((effect, effect / 2, effect / 6), (0.70, 0.20, 0.10))
+
+
+def log_sum_exp(values: Floats) -> float:
+    """``log(sum(exp(values)))`` without overflow."""
+    top = float(values.max())
+    if top == -math.inf:
+        return top
+    return top + math.log(float(np.exp(values - top).sum()))
+
+
+class Wealth:
+    """The wealth of a mixture of bets: one log likelihood ratio per alternative, summed up as data come.
+
+    Parameters
+    ----------
+    mixture
+        The alternatives.
+    """
+
+    def __init__(self, mixture: Mixture) -> None:
+        self.mixture = mixture
+        self.log_odds = mixture.log_odds
+        self._log_prior = mixture.log_weights
+        self._log_wealth = self._log_prior.copy()
+        self._log_e: float | None = 0.0
+
+    @property
+    def log_e(self) -> float:
+        """Logarithm of the e-process now; 0 before any data."""
+        if self._log_e is None:
+            self._log_e = log_sum_exp(self._log_wealth)
+        return self._log_e
+
+    def multiply(self, log_ratios: Floats) -> None:
+        """Bet once more: add the log likelihood ratio of new data under each alternative, shape (k,)."""
+        self._log_wealth = self._log_wealth + log_ratios
+        self._log_e = None
+
+    def rebalance(self, share: float) -> None:
+        """Spread ``share`` (0 to 1) of the wealth over the alternatives as the prior has it.
+
+        What a candidate does at 10 % of the traffic need not be what it does at 50 %: a quota or a pool may give way
+        only then. Moving wealth between bets at a step's start keeps its sum, and so the validity, and lets the test
+        find a regression that begins there (fixed share: Herbster & Warmuth, Machine Learning 32, 1998).
+        """
+        if not 0 <= share <= 1:
+            raise ParameterError(f"share {share} must lie in [0, 1]")
+        if share == 0:
+            return
+        moved = math.log(share) + self.log_e + self._log_prior
+        kept = self._log_wealth + (math.log1p(-share) if share < 1 else -math.inf)
+        self._log_wealth = np.logaddexp(kept, moved)
+        self._log_e = None

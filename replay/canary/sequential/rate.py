@@ -1,0 +1,73 @@
+"""One arm: hold how frequent an event is against an allowed rate.
+
+Each request has the event with a conditional probability of at most (at least) ``limit`` given the past. The
+likelihood ratio of the odds-tilted Bernoulli law p1 = p0 ψ / (1 − p0 + p0 ψ) against p0 is ψ^x / (1 − p0 + p0 ψ) for
+each request; it is a test supermartingale for every p ≤ p0 when ψ > 1 and for every p ≥ p0 when ψ < 1. No independence
+is assumed.
+
+Source: Robbins, "Statistical methods related to the law of the iterated logarithm" (Ann. Math. Stat. 41, 1970);
+Waudby-Smith & Ramdas, "Estimating means of bounded random variables by betting" (JRSS B 86, 2024).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from replay.canary.sequential.mixture import Floats, Mixture, Wealth
+from simulator.errors import ParameterError
+
+
+class RateTest:
+    """An e-process against "the event's rate is at most (at least) ``limit``".
+
+    Parameters
+    ----------
+    mixture
+        Odds ratios against the limit: all above 1 tests "at most", all below 1 tests "at least".
+    limit
+        The allowed rate, in (0, 1). A limit that varies from batch to batch is given to :meth:`update` instead.
+    """
+
+    def __init__(self, mixture: Mixture, limit: float) -> None:
+        _check(limit)
+        self._wealth = Wealth(mixture)
+        self._limit = limit
+        self._growth = _log_normaliser(limit, self._wealth.log_odds)
+
+    @property
+    def log_e(self) -> float:
+        """Logarithm of the e-process now."""
+        return self._wealth.log_e
+
+    def update(self, events: int, requests: int, limit: float | None = None) -> float:
+        """Take one batch; give the new log e-value.
+
+        Raises
+        ------
+        ParameterError
+            A negative count, more events than requests, or a limit outside (0, 1).
+        """
+        if not 0 <= events <= requests:
+            raise ParameterError(f"counts {events}/{requests}: events must lie between 0 and the number of requests")
+        if requests == 0:
+            return self.log_e
+        growth = self._growth
+        if limit is not None and limit != self._limit:
+            _check(limit)
+            growth = _log_normaliser(limit, self._wealth.log_odds)
+        self._wealth.multiply(events * self._wealth.log_odds - requests * growth)
+        return self.log_e
+
+    def rebalance(self, share: float) -> None:
+        """See :meth:`Wealth.rebalance`."""
+        self._wealth.rebalance(share)
+
+
+def _check(limit: float) -> None:
+    if not 0 < limit < 1:
+        raise ParameterError(f"limit {limit} must lie in (0, 1): it is a rate per request")
+
+
+def _log_normaliser(limit: float, log_odds: Floats) -> Floats:
+    values: Floats = np.log1p(limit * np.expm1(log_odds))
+    return values
