@@ -1,0 +1,82 @@
+"""The one line that a request leaves in the log: a structured record and, in the same JSON, its metrics.
+
+CloudWatch reads the ``_aws`` member (embedded metric format) and makes metrics by function, version and variant; a
+recorder reads the rest. Never in it: the prompt, the answer, or the text of an error from below.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any, Final
+
+NAMESPACE: Final = "tailcast"
+DIMENSIONS: Final = ("function", "version", "variant")
+
+
+@dataclass(frozen=True)
+class Record:
+    """What happened to one request. Unknown is ``None``, never zero."""
+
+    kind: str
+    request_id: str
+    function: str
+    variant: str
+    model: str
+    version: str
+    environment_id: str
+    cold: bool
+    initialization_type: str
+    status: str
+    """``ok``, ``throttled``, ``timeout``, ``error`` or ``rejected``."""
+    http_status: int
+    total_ms: float
+    """Inside the handler, INIT apart."""
+    inference_ms: float | None = None
+    """The model call, with the SDK's retries."""
+    model_attempts: int | None = None
+    """Tries of the SDK, the first counted."""
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cache_read_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    error: str | None = None
+    """The name of the failure: the SDK's error code or an exception's type."""
+
+
+def to_line(record: Record, timestamp_ms: int) -> str:
+    """Give ``record`` as one line of JSON.
+
+    Parameters
+    ----------
+    record
+        What happened.
+    timestamp_ms
+        Wall-clock time of the metrics, ms since the epoch.
+    """
+    values: dict[str, tuple[float | None, str]] = {
+        "TotalMs": (record.total_ms, "Milliseconds"),
+        "InferenceMs": (record.inference_ms, "Milliseconds"),
+        "Errors": (int(record.status == "error"), "Count"),
+        "Throttles": (int(record.status == "throttled"), "Count"),
+        "Timeouts": (int(record.status == "timeout"), "Count"),
+    }
+    # A metric that is defined but has no number makes CloudWatch drop the whole line's metrics.
+    known = {name: (value, unit) for name, (value, unit) in values.items() if value is not None}
+    fields = {name: value for name, value in vars(record).items() if name != "kind"}
+    document: dict[str, Any] = {
+        "tailcast": record.kind,
+        **fields,
+        "_aws": {
+            "Timestamp": timestamp_ms,
+            "CloudWatchMetrics": [
+                {
+                    "Namespace": NAMESPACE,
+                    "Dimensions": [list(DIMENSIONS)],
+                    "Metrics": [{"Name": name, "Unit": unit} for name, (_, unit) in known.items()],
+                }
+            ],
+        },
+        **{name: value for name, (value, _) in known.items()},
+    }
+    return json.dumps(document, separators=(",", ":"), allow_nan=False)

@@ -1,0 +1,1 @@
+"""``POST /genai``: one prompt in, one completion out."""
