@@ -1,0 +1,180 @@
+"""The Runtime API (2018-06-01) of one execution environment, on a loopback port of its own.
+
+AWS's runtime client joins ``AWS_LAMBDA_RUNTIME_API`` and the path as host and path, so the port is what tells
+environments apart. The server side of a connection carries ``TCP_NODELAY`` and each response leaves in one piece:
+otherwise a delayed acknowledgement would cost every warm invocation some 40 ms.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from aiohttp import web
+
+from replay.cloud.lambda_plane.invocation import MAX_SYNC_PAYLOAD_BYTES
+
+_PREFIX: Final = "/2018-06-01/runtime/"
+_ERROR_TYPE: Final = "Lambda-Runtime-Function-Error-Type"
+_FOREVER_S: Final = 10.0 * 365 * 86_400
+
+
+@dataclass(frozen=True)
+class Event:
+    """What ``/next`` hands to the runtime."""
+
+    request_id: str
+    payload: bytes
+    deadline_ms: int
+    """Milliseconds since the epoch."""
+    invoked_arn: str
+    trace_id: str
+    client_context: str | None = None
+    """JSON."""
+
+    def headers(self) -> dict[str, str]:
+        """Give the response headers of ``/next``."""
+        headers = {
+            "Content-Type": "application/json",
+            "Lambda-Runtime-Aws-Request-Id": self.request_id,
+            "Lambda-Runtime-Deadline-Ms": str(self.deadline_ms),
+            "Lambda-Runtime-Invoked-Function-Arn": self.invoked_arn,
+            "Lambda-Runtime-Trace-Id": self.trace_id,
+        }
+        if self.client_context is not None:
+            headers["Lambda-Runtime-Client-Context"] = self.client_context
+        return headers
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the runtime posted for one event."""
+
+    payload: bytes
+    error_type: str | None = None
+    """None where the handler returned."""
+
+
+class RuntimeApi:
+    """Serves one runtime process: one event at a time, and no answer but the one that is due."""
+
+    def __init__(self) -> None:
+        loop = asyncio.get_running_loop()
+        self.polling = asyncio.Event()
+        """Set while the runtime waits in ``/next``: it is initialised and has finished the event before."""
+        self.init_error: asyncio.Future[Answer] = loop.create_future()
+        self._delivered: asyncio.Future[Event] = loop.create_future()
+        self._due: tuple[str, asyncio.Future[Answer]] | None = None
+        self._site: asyncio.Server | None = None
+        # A runtime may think for minutes between two requests; nothing but the end of its process ends a connection.
+        self._server = web.Server(self._handle, keepalive_timeout=_FOREVER_S, access_log=None)
+
+    async def open(self) -> str:
+        """Listen; give the address, ``host:port``."""
+        self._site = await asyncio.get_running_loop().create_server(self._server, "127.0.0.1", 0, backlog=8)
+        host, port = self._site.sockets[0].getsockname()[:2]
+        return f"{host}:{port}"
+
+    async def close(self) -> None:
+        """Free the port and drop the connections."""
+        if self._site is not None:
+            self._site.close()
+            self._site = None
+        self._delivered.cancel()
+        self.init_error.cancel()
+        await self._server.shutdown(timeout=0)
+
+    def deliver(self, event: Event) -> asyncio.Future[Answer]:
+        """Hand ``event`` to the runtime, which must be polling; give the future of its answer."""
+        if not self.polling.is_set() or self._delivered.done():
+            raise RuntimeError(f"event {event.request_id} delivered to a runtime that does not wait for one")
+        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._due = (event.request_id, answer)
+        self.polling.clear()
+        self._delivered.set_result(event)
+        return answer
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        path = request.path.removeprefix(_PREFIX)
+        if request.method == "GET" and path == "invocation/next":
+            return await self._next()
+        if request.method == "POST" and path == "init/error":
+            return await self._on_init_error(request)
+        parts = path.split("/")
+        if (
+            request.method == "POST"
+            and len(parts) == 3
+            and parts[0] == "invocation"
+            and parts[2] in ("response", "error")
+        ):
+            return await self._on_answer(request, parts[1], failed=parts[2] == "error")
+        return _refusal(404, "NotFound", f"{request.method} {request.path}")
+
+    async def _next(self) -> web.StreamResponse:
+        if self.polling.is_set():
+            return _refusal(403, "InvalidStateTransition", "another /next is waiting")
+        self._delivered = asyncio.get_running_loop().create_future()
+        self.polling.set()
+        try:
+            event = await self._delivered
+        except asyncio.CancelledError:
+            self.polling.clear()
+            raise
+        return web.Response(body=event.payload, headers=event.headers())
+
+    async def _on_answer(self, request: web.BaseRequest, request_id: str, *, failed: bool) -> web.StreamResponse:
+        body = await request.content.read()
+        if self._due is None or self._due[0] != request_id or self._due[1].done():
+            return _refusal(400, "InvalidRequestID", "Invalid request ID")
+        _, due = self._due
+        self._due = None
+        if failed:
+            due.set_result(Answer(body, request.headers.get(_ERROR_TYPE) or _error_type(body)))
+        elif len(body) > MAX_SYNC_PAYLOAD_BYTES:
+            due.set_result(_too_large(len(body)))
+            return _refusal(413, "RequestEntityTooLarge", "Response payload too large")
+        else:
+            due.set_result(Answer(body))
+        return _accepted()
+
+    async def _on_init_error(self, request: web.BaseRequest) -> web.StreamResponse:
+        body = await request.content.read()
+        if self._due is not None or self.init_error.done():
+            return _refusal(403, "InvalidStateTransition", "the runtime is initialised")
+        self.init_error.set_result(Answer(body, request.headers.get(_ERROR_TYPE) or _error_type(body)))
+        return _accepted()
+
+
+def error_payload(error_type: str, message: str, request_id: str | None = None) -> bytes:
+    """Give the error document of the platform itself (a crash, a limit), in AWS's shape."""
+    document: Mapping[str, Any] = {"errorType": error_type, "errorMessage": message}
+    if request_id is not None:
+        document = {"errorType": error_type, "errorMessage": f"RequestId: {request_id} Error: {message}"}
+    return json.dumps(document).encode()
+
+
+def _error_type(body: bytes) -> str:
+    try:
+        found = json.loads(body).get("errorType")
+    except (ValueError, AttributeError):
+        found = None
+    return found if isinstance(found, str) and found else "Runtime.Unknown"
+
+
+def _too_large(size: int) -> Answer:
+    name = "Function.ResponseSizeTooLarge"
+    message = (
+        f"Response payload size ({size} bytes) exceeded maximum allowed payload size ({MAX_SYNC_PAYLOAD_BYTES} bytes)."
+    )
+    return Answer(error_payload(name, message), name)
+
+
+def _accepted() -> web.Response:
+    return web.json_response({"status": "OK"}, status=202)
+
+
+def _refusal(status: int, error_type: str, message: str) -> web.Response:
+    return web.json_response({"errorMessage": message, "errorType": error_type}, status=status)
