@@ -176,8 +176,19 @@ def _cast(frame: pl.DataFrame, name: str, kind: pl.DataType, origin: str) -> pl.
     column = frame[name]
     if column.dtype == kind:
         return column
-    cast = column.cast(kind, strict=False)
+    try:
+        if column.dtype == pl.Boolean() and kind != pl.String():
+            raise pl.exceptions.InvalidOperationError("a truth value is no number")
+        cast = column.cast(kind, strict=False)
+    except pl.exceptions.PolarsError as error:
+        raise TraceError(
+            f"{origin}: column {name!r} holds {column.dtype}, not {_kind_name(kind)}s; convert it first"
+        ) from error
     lost = cast.is_null() & column.is_not_null()
+    if kind == pl.Boolean():
+        lost |= ~column.is_in([0, 1]).fill_null(True)  # Polars would take 1.5 for true
+    if kind == pl.Int64() and column.dtype.is_float():
+        lost |= (cast != column).fill_null(False)  # Polars would cut 1.5 to 1
     if lost.any():
         row = int(lost.arg_true()[0])
         raise TraceError(f"{origin}: row {row + 1}, column {name!r}: {column[row]!r} is not a {_kind_name(kind)}")
@@ -185,7 +196,7 @@ def _cast(frame: pl.DataFrame, name: str, kind: pl.DataType, origin: str) -> pl.
 
 
 def _kind_name(kind: pl.DataType) -> str:
-    return {pl.Float64(): "number", pl.Int64(): "whole number", pl.Boolean(): "true or false"}.get(kind, "text")
+    return {pl.Float64(): "number", pl.Int64(): "whole number", pl.Boolean(): "truth value"}.get(kind, "text")
 
 
 def _validate(frame: pl.DataFrame, origin: str) -> None:
@@ -217,9 +228,17 @@ def _metadata_from_json(document: str | None, origin: str) -> TraceMetadata:
         values: dict[str, Any] = json.loads(document)
     except json.JSONDecodeError as error:
         raise TraceError(f"{origin}: its tailcast metadata is not JSON; write the trace again") from error
+    if not isinstance(values, dict):
+        raise TraceError(f"{origin}: its tailcast metadata is {document!r}, not an object; write the trace again")
     if values.get("format") != _FORMAT_VERSION:
         raise TraceError(
-            f"{origin}: trace format {values.get('format')!r} is not {_FORMAT_VERSION}; upgrade tailcast or import it again"
+            f"{origin}: trace format {values.get('format')!r} is not {_FORMAT_VERSION}; "
+            "upgrade tailcast or import it again"
         )
-    known = TraceMetadata.__dataclass_fields__
-    return TraceMetadata(**{name: value for name, value in values.items() if name in known})
+    known = {name: value for name, value in values.items() if name in TraceMetadata.__dataclass_fields__}
+    for name, value in known.items():
+        is_mapping = name in ("models", "versions", "notes")
+        if not isinstance(value, dict if is_mapping else str | None):
+            wanted = "an object" if is_mapping else "text"
+            raise TraceError(f"{origin}: metadata field {name!r} is {value!r}, not {wanted}; write the trace again")
+    return TraceMetadata(**known)
