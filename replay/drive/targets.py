@@ -1,0 +1,286 @@
+"""Where load goes: an HTTP address (a gateway, a Function URL), or a Lambda alias or version invoked directly.
+
+A target turns one prompt into one request and its answer into a :class:`Reply`. It never retries: a retry is a
+request of its own, and belongs to the plan.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, Protocol
+from urllib.parse import quote
+
+import aiohttp
+from yarl import URL
+
+from replay.errors import InputError
+
+if TYPE_CHECKING:
+    from botocore.credentials import Credentials, ReadOnlyCredentials
+
+GATEWAY_TIMEOUT_S: Final = 29.0
+"""From here on a 503 is an HTTP API's integration time-out (30 s, fixed), not a refusal."""
+_KEEP_ALIVE_S: Final = 30.0
+"""Idle connections are closed by us before the usual servers close them (60–75 s), so that none breaks in our hand."""
+_CREDENTIALS_FRESH_S: Final = 60.0
+_READ_CHUNK_BYTES: Final = 65_536
+_KEPT_BODY_BYTES: Final = 65_536
+
+
+@dataclass(frozen=True)
+class Reply:
+    """How one request ended."""
+
+    status: str
+    """One of :data:`simulator.trace.STATUSES`."""
+    request_id: str | None = None
+    """The Lambda request id, which also stands in the function's log."""
+    reached: bool = True
+    """Whether the target answered at all."""
+    failure: str | None = None
+    """Why it is not ``ok``: a status code or an error's name, never content."""
+
+
+class Target(Protocol):
+    """Something that answers prompts."""
+
+    @property
+    def label(self) -> str:
+        """What to call it in messages and metadata."""
+        ...
+
+    async def open(self) -> None:
+        """Get ready: connections, credentials."""
+        ...
+
+    async def send(self, prompt: str) -> Reply:
+        """Send one prompt and read the whole answer. Raises ``aiohttp.ClientError`` or ``OSError`` where none comes."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of everything."""
+        ...
+
+
+def status_of(http_status: int, waited_s: float) -> str:
+    """Translate an HTTP status that came after ``waited_s`` seconds into a trace's status."""
+    if 200 <= http_status < 300:
+        return "ok"
+    if http_status == 429:
+        return "throttled"
+    if http_status == 504 or (http_status == 503 and waited_s >= GATEWAY_TIMEOUT_S):
+        return "timeout"
+    if 400 <= http_status < 500:
+        return "rejected"
+    return "error"
+
+
+@dataclass
+class HttpTarget:
+    """POSTs ``{"prompt": …}`` to an address. Redirects are not followed: a redirect is not the API's answer."""
+
+    url: str
+    headers: dict[str, str] = field(default_factory=dict)
+    _session: aiohttp.ClientSession | None = field(default=None, init=False, repr=False)
+
+    @property
+    def label(self) -> str:
+        """The address."""
+        return self.url
+
+    async def open(self) -> None:
+        """Make the connection pool, without a limit: a limit would queue requests and hide the wait."""
+        self._session = _new_session()
+
+    async def send(self, prompt: str) -> Reply:
+        """POST one prompt."""
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        body = json.dumps({"prompt": prompt}).encode()
+        headers = {"Content-Type": "application/json", **self.headers}
+        async with _opened(self._session).post(self.url, data=body, headers=headers, allow_redirects=False) as answer:
+            await _read(answer)
+            status = status_of(answer.status, loop.time() - started)
+            request_id = answer.headers.get("x-request-id") or answer.headers.get("apigw-requestid")
+            return Reply(status, request_id, failure=None if status == "ok" else f"HTTP {answer.status}")
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+
+@dataclass
+class LambdaTarget:
+    """Invokes an alias or a version through Lambda's API, signed, without an SDK client's retries or thread pool.
+
+    Parameters
+    ----------
+    function, qualifier
+        Name or ARN, and an alias, a version, or None for ``$LATEST``.
+    region, endpoint_url
+        None for the ordinary configuration (environment, profile).
+    """
+
+    function: str
+    qualifier: str | None = None
+    region: str | None = None
+    endpoint_url: str | None = None
+    _session: aiohttp.ClientSession | None = field(default=None, init=False, repr=False)
+    _credentials: Credentials | None = field(default=None, init=False, repr=False)
+    _frozen: ReadOnlyCredentials | None = field(default=None, init=False, repr=False)
+    _refresher: asyncio.Task[None] | None = field(default=None, init=False, repr=False)
+    _url: str = field(default="", init=False, repr=False)
+    _signing_region: str = field(default="", init=False, repr=False)
+
+    @property
+    def label(self) -> str:
+        """``lambda:FUNCTION:QUALIFIER``."""
+        return f"lambda:{self.function}" + (f":{self.qualifier}" if self.qualifier else "")
+
+    async def open(self) -> None:
+        """Find endpoint, region and credentials the way the SDK does, in a thread: it reads files and may ask IMDS.
+
+        Raises
+        ------
+        InputError
+            No region or no credentials are configured.
+        """
+        await asyncio.to_thread(self._configure)
+        self._session = _new_session()
+        self._refresher = asyncio.create_task(self._keep_credentials_fresh())
+
+    async def send(self, prompt: str) -> Reply:
+        """Invoke with ``{"prompt": …}`` and wait for the answer."""
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        body = json.dumps({"prompt": prompt}).encode()
+        async with _opened(self._session).post(
+            URL(self._url, encoded=True), data=body, headers=self._sign(body), allow_redirects=False
+        ) as answer:
+            payload = await _read(answer)
+            waited_s = loop.time() - started
+            request_id = answer.headers.get("x-amzn-RequestId")
+            if answer.status != 200:
+                kind = answer.headers.get("x-amzn-ErrorType", "").partition(":")[0]
+                return Reply(
+                    status_of(answer.status, waited_s), request_id, failure=f"HTTP {answer.status} {kind}".rstrip()
+                )
+            return _reply_of_payload(payload, answer.headers.get("X-Amz-Function-Error"), request_id, waited_s)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._refresher is not None:
+            self._refresher.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._refresher
+            self._refresher = None
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    def _configure(self) -> None:
+        import boto3
+        from botocore.exceptions import BotoCoreError
+
+        try:
+            session = boto3.Session(region_name=self.region)
+            client = session.client("lambda", endpoint_url=self.endpoint_url)
+            self._credentials = session.get_credentials()
+        except (BotoCoreError, ValueError) as error:
+            raise InputError(f"{self.label}: {error}; set AWS_REGION or pass --region") from error
+        if self._credentials is None:
+            raise InputError(f"{self.label}: no AWS credentials found; set them up as for the AWS CLI")
+        self._frozen = self._credentials.get_frozen_credentials()
+        self._signing_region = client.meta.region_name
+        path = f"/2015-03-31/functions/{quote(self.function, safe='')}/invocations"
+        query = f"?Qualifier={quote(self.qualifier, safe='')}" if self.qualifier else ""
+        self._url = client.meta.endpoint_url.rstrip("/") + path + query
+
+    async def _keep_credentials_fresh(self) -> None:
+        """Renew short-lived credentials aside: a renewal is a network call, and must not hold up the load."""
+        while self._credentials is not None:
+            await asyncio.sleep(_CREDENTIALS_FRESH_S)
+            # A failed renewal leaves the old credentials; when those end, the requests say so.
+            with suppress(Exception):
+                self._frozen = await asyncio.to_thread(self._credentials.get_frozen_credentials)
+
+    def _sign(self, body: bytes) -> dict[str, str]:
+        from botocore.auth import SigV4Auth
+        from botocore.awsrequest import AWSRequest
+
+        if self._frozen is None:
+            raise RuntimeError("the target is not open; call open() first")
+        request = AWSRequest("POST", self._url, headers={"Content-Type": "application/json"}, data=body)
+        SigV4Auth(self._frozen, "lambda", self._signing_region).add_auth(request)
+        return dict(request.headers.items())
+
+
+def parse_target(text: str, *, region: str | None = None, endpoint_url: str | None = None) -> HttpTarget | LambdaTarget:
+    """Read a target: ``http(s)://…``, ``lambda:FUNCTION[:QUALIFIER]`` or ``lambda:ARN``.
+
+    Raises
+    ------
+    InputError
+        Anything else.
+    """
+    scheme, _, rest = text.partition(":")
+    if scheme in ("http", "https"):
+        try:
+            url = URL(text)
+        except ValueError as error:
+            raise InputError(f"target {text!r}: not an address ({error})") from error
+        if not url.host:
+            raise InputError(f"target {text!r}: the address names no host")
+        return HttpTarget(text)
+    if scheme == "lambda" and rest:
+        if rest.startswith("arn:"):
+            return LambdaTarget(rest, None, region, endpoint_url)
+        function, _, qualifier = rest.partition(":")
+        if function and ":" not in qualifier and not rest.endswith(":"):
+            return LambdaTarget(function, qualifier or None, region, endpoint_url)
+    raise InputError(f"target {text!r}: give an http(s) address or lambda:FUNCTION:ALIAS")
+
+
+def _new_session() -> aiohttp.ClientSession:
+    connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE_S)
+    # The driver sets each request's deadline itself, from the intended start.
+    return aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=None))
+
+
+def _opened(session: aiohttp.ClientSession | None) -> aiohttp.ClientSession:
+    if session is None:
+        raise RuntimeError("the target is not open; call open() first")
+    return session
+
+
+async def _read(answer: aiohttp.ClientResponse) -> bytes:
+    """Read the answer to its end and keep its first part only, so that memory stays bounded."""
+    kept = bytearray()
+    async for chunk in answer.content.iter_chunked(_READ_CHUNK_BYTES):
+        if len(kept) < _KEPT_BODY_BYTES:
+            kept += chunk
+    return bytes(kept)
+
+
+def _reply_of_payload(payload: bytes, function_error: str | None, request_id: str | None, waited_s: float) -> Reply:
+    """Judge what a function returned: an error, an answer for a gateway (``statusCode``), or plain data."""
+    try:
+        document: Any = json.loads(payload)
+    except ValueError:
+        document = None
+    if function_error is not None:
+        message = document.get("errorMessage") if isinstance(document, dict) else None
+        if isinstance(message, str) and "Task timed out after" in message:
+            return Reply("timeout", request_id, failure="Lambda time-out")
+        kind = document.get("errorType") if isinstance(document, dict) else None
+        return Reply("error", request_id, failure=f"function error {kind or function_error}")
+    http_status = document.get("statusCode") if isinstance(document, dict) else None
+    if isinstance(http_status, int):
+        status = status_of(http_status, waited_s)
+        return Reply(status, request_id, failure=None if status == "ok" else f"HTTP {http_status}")
+    return Reply("ok", request_id)
