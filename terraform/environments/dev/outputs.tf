@@ -1,0 +1,44 @@
+output "function_name" {
+  description = "Name of the inference function."
+  value       = module.inference.function_name
+}
+
+output "api_id" {
+  description = "Id of the HTTP API."
+  value       = module.api.api_id
+}
+
+output "api_endpoint" {
+  description = "Base URL of the API; the route is POST /genai."
+  value       = module.api.api_endpoint
+}
+
+output "alias_names" {
+  description = "Role (baseline, optimized, live) to alias name; a role without one is missing."
+  value       = module.inference.alias_names
+}
+
+output "versions" {
+  description = "Variant to the published version that serves it; a variant without one is missing."
+  value       = module.inference.versions
+}
+
+output "published_version" {
+  description = "Version that the last apply published, or found unchanged."
+  value       = module.inference.published_version
+}
+
+output "provisioned_versions" {
+  description = "Published version to its provisioned concurrency."
+  value       = module.inference.provisioned_versions
+}
+
+output "log_group_name" {
+  description = "Log group of the inference function."
+  value       = module.inference.log_group_name
+}
+
+output "models" {
+  description = "Variant to Bedrock model or inference-profile id, as configured now."
+  value       = { for name, variant in var.variants : name => variant.model_id }
+}

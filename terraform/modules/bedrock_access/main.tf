@@ -1,0 +1,42 @@
+# The right to invoke the configured models, and nothing else. A cross-region inference profile needs two rights: to the
+# profile itself, and to the foundation model in every region that it can route to. The second is bound to the profile,
+# so that it does not become a right to call the model directly anywhere.
+
+locals {
+  profiles = {
+    for id in var.model_ids : id => {
+      model   = join(".", slice(split(".", id), 1, length(split(".", id))))
+      regions = var.profile_regions[split(".", id)[0]]
+    } if contains(keys(var.profile_regions), split(".", id)[0])
+  }
+
+  models = sort([for id in var.model_ids : id if !contains(keys(local.profiles), id)])
+
+  profile_arns = {
+    for id in keys(local.profiles) : id => "arn:${var.partition}:bedrock:${var.region}:${var.account_id}:inference-profile/${id}"
+  }
+
+  model_statements = length(local.models) == 0 ? [] : [{
+    Sid      = "InvokeModels"
+    Effect   = "Allow"
+    Action   = "bedrock:InvokeModel"
+    Resource = [for id in local.models : "arn:${var.partition}:bedrock:${var.region}::foundation-model/${id}"]
+  }]
+
+  profile_statements = length(local.profiles) == 0 ? [] : [{
+    Sid      = "InvokeProfiles"
+    Effect   = "Allow"
+    Action   = "bedrock:InvokeModel"
+    Resource = [for id in sort(keys(local.profiles)) : local.profile_arns[id]]
+  }]
+
+  routed_statements = [
+    for index, id in sort(keys(local.profiles)) : {
+      Sid       = "InvokeThroughProfile${index}"
+      Effect    = "Allow"
+      Action    = "bedrock:InvokeModel"
+      Resource  = [for region in local.profiles[id].regions : "arn:${var.partition}:bedrock:${region}::foundation-model/${local.profiles[id].model}"]
+      Condition = { StringEquals = { "bedrock:InferenceProfileArn" = local.profile_arns[id] } }
+    }
+  ]
+}
