@@ -1,0 +1,104 @@
+"""What is asked of a deployment, and what it gives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from replay.errors import InputError
+
+Variant = Literal["baseline", "optimized"]
+VARIANTS: Final[tuple[Variant, ...]] = ("baseline", "optimized")
+
+Progress = Callable[[str], None]
+"""Takes one line about what happens."""
+Confirm = Callable[[str], bool]
+"""Takes the summary of a plan, and tells whether to apply it."""
+
+
+def silent(_line: str) -> None:
+    """Show nothing."""
+
+
+@dataclass(frozen=True)
+class DeployRequest:
+    """One environment, one variant to publish, and where.
+
+    Raises
+    ------
+    InputError
+        An unknown environment or variant, or a variable that the deployment sets itself.
+    """
+
+    env: str
+    variant: Variant
+    project: Path
+    """The checkout."""
+    state_dir: Path
+    """Keeps state, pins and Terraform's data of this deployment; deployments with their own run side by side."""
+    endpoint_url: str | None = None
+    """A local cloud's address; None for AWS and the ordinary credential chain."""
+    region: str | None = None
+    """None for what the environment's tfvars say."""
+    variables: Mapping[str, Any] = field(default_factory=dict)
+    """Terraform variables that override the environment's tfvars."""
+    progress: Progress = silent
+    confirm: Confirm | None = None
+    """Asked before the first change; None applies without asking."""
+
+    def __post_init__(self) -> None:
+        if self.variant not in VARIANTS:
+            raise InputError(f"variant={self.variant!r} is not one of {', '.join(VARIANTS)}")
+        if not (self.root / "main.tf").is_file():
+            known = sorted(path.parent.name for path in (self.project / "terraform" / "environments").glob("*/main.tf"))
+            raise InputError(
+                f"env={self.env!r}: there is no {self.root}; known environments: {', '.join(known) or 'none'}"
+            )
+        taken = sorted(set(self.variables) & OWN_VARIABLES)
+        if taken:
+            raise InputError(f"variable {taken[0]!r} is set by the deployment itself; leave it out")
+
+    @property
+    def root(self) -> Path:
+        """Folder of the environment's root module."""
+        return self.project / "terraform" / "environments" / self.env
+
+
+OWN_VARIABLES: Final = frozenset(
+    {
+        "variant",
+        "package_path",
+        "package_base64sha256",
+        "handler",
+        "runtime",
+        "baseline_version",
+        "optimized_version",
+        "held_versions",
+    }
+)
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """What stands after a deployment."""
+
+    env: str
+    region: str
+    function_name: str
+    api_id: str
+    api_endpoint: str
+    """Base URL; the route is ``POST /genai``."""
+    log_group_name: str
+    versions: Mapping[str, str]
+    """Variant → published version."""
+    alias_names: Mapping[str, str]
+    """``baseline``, ``optimized``, ``live`` → alias."""
+    models: Mapping[str, str]
+    """Variant → model, as configured now."""
+    provisioned_versions: Mapping[str, int]
+    """Published version → provisioned concurrency."""
+    changed: bool
+    """False where everything was as asked already."""
+    endpoint_url: str | None = None
