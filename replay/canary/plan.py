@@ -65,7 +65,8 @@ class ObjectiveSpec:
     share
         Parts of the error budget; what counts is the proportion between the objectives.
     compare
-        ``warm_and_cold`` compares warm with warm and cold with cold; ``pooled`` all with all.
+        For a latency: ``warm_and_cold`` compares warm with warm and cold with cold, since a small arm has a colder
+        pool; ``pooled`` all with all. Rates and cost are always pooled: a failed INIT is a failure.
     """
 
     metric: str

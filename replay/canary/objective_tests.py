@@ -1,0 +1,211 @@
+"""One objective's tests: whether it is broken (roll back), and whether it is shown to be kept (pass the step).
+
+While both arms get traffic, a relative objective compares them request for request. At 100 % there is no baseline
+beside the candidate any more; then the baseline's rate over the rollout, widened by its own confidence bound, is the
+limit. That step assumes what the others need not: that the world has not changed since.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from replay.canary.batch import Batch, Tally
+from replay.canary.plan import COST, ObjectiveSpec
+from replay.canary.reference import Reference
+from replay.canary.sequential import (
+    MeanTest,
+    Mixture,
+    OddsTest,
+    RateTest,
+    Share,
+    better_than,
+    combined_log_e,
+    rate_interval,
+    worse_than,
+)
+
+_STEP_SHARE = 0.5
+"""Part of the wealth that is spread anew at each step's start."""
+_SMALLEST_RATE, _LARGEST_RATE = 1e-6, 1 - 1e-6
+
+
+@dataclass(frozen=True)
+class Counters:
+    """Names of the counters that a relative test reads."""
+
+    baseline: str
+    tolerance: str
+    margin: str
+
+
+def _counters(spec: ObjectiveSpec) -> Counters:
+    name = spec.metric
+    if spec.is_quantile:
+        return Counters(f"{name}>base", f"{name}>tolerance", f"{name}>margin")
+    return Counters(name, name, name)
+
+
+class ObjectiveTests:
+    """The running tests of one objective.
+
+    Parameters
+    ----------
+    spec
+        The objective.
+    reference
+        Thresholds and effect sizes.
+    freeze_alpha
+        Chance that the bound on the baseline's rate, which the 100 % step uses, is wrong.
+    """
+
+    def __init__(self, spec: ObjectiveSpec, reference: Reference, freeze_alpha: float) -> None:
+        self.spec = spec
+        self._reference = reference
+        self._freeze_alpha = freeze_alpha
+        self._counters = _counters(spec)
+        self._pooled = spec.compare == "pooled" or not spec.is_quantile
+        self._comparable = spec.is_relative and (not spec.is_quantile or spec.metric in reference.threshold_ms)
+        self._worse: OddsTest | MeanTest | None = None
+        self._better: OddsTest | MeanTest | None = None
+        self._over: RateTest | None = None
+        self._under: RateTest | None = None
+        self._alone_worse: RateTest | None = None
+        self._alone_better: RateTest | None = None
+        self._alone_from: int | None = None
+        self._baseline_events, self._baseline_requests = 0, 0
+        if self._comparable:
+            self._worse = self._worse_test()
+        if spec.max is not None and spec.metric != COST:
+            self._over = RateTest(worse_than(2.0), self._max_rate)
+        self._begin()
+
+    # ---- reading ---------------------------------------------------------------------------------------------------
+
+    @property
+    def log_e_broken(self) -> float:
+        """Logarithm of the e-process against "the objective is kept", over the whole rollout."""
+        parts = []
+        if self._worse is not None:
+            alone = self._alone_worse.log_e if self._alone_worse is not None else 0.0
+            parts.append(self._worse.log_e + alone)
+        if self._over is not None:
+            parts.append(self._over.log_e)
+        if not parts:
+            return 0.0
+        if len(parts) == 1:
+            return parts[0]
+        return combined_log_e([Share(str(index), 1 / len(parts), log_e) for index, log_e in enumerate(parts)])
+
+    @property
+    def log_e_kept(self) -> float:
+        """Logarithm of this step's e-value against "at the margin, or beyond max"; every part must be refuted."""
+        parts = []
+        if self._alone_better is not None:
+            parts.append(self._alone_better.log_e)
+        elif self._better is not None:
+            parts.append(self._better.log_e)
+        if self._under is not None:
+            parts.append(self._under.log_e)
+        # An objective that cannot be compared cannot hold up the rollout either; the preflight has said so.
+        return min(parts) if parts else math.inf
+
+    # ---- updating --------------------------------------------------------------------------------------------------
+
+    def update(self, batch: Batch) -> None:
+        """Take one look's counts."""
+        for (step, cold), candidate, baseline in batch.strata(pooled=self._pooled):
+            if self._comparable:
+                self._compare((step, cold), candidate, baseline)
+            if self._over is not None:
+                name = f"{self.spec.metric}>max" if self.spec.is_quantile else self.spec.metric
+                events, of = candidate.counts.get(name, (0, 0))
+                self._over.update(events, of)
+                if self._under is not None:
+                    self._under.update(events, of)
+
+    def begin_step(self, index: int, weight: float) -> None:
+        """Begin step ``index``: passing it needs evidence of its own; a regression may begin here."""
+        if self._worse is not None and not isinstance(self._worse, MeanTest):
+            self._worse.rebalance(_STEP_SHARE)
+        if self._over is not None:
+            self._over.rebalance(_STEP_SHARE)
+        self._begin()
+        if weight >= 1 and self._comparable and self.spec.metric != COST:
+            self._alone_from = index
+            self._freeze()
+
+    def _begin(self) -> None:
+        spec = self.spec
+        if self._comparable and spec.margin is not None:
+            if spec.metric == COST:
+                self._better = MeanTest(1 + spec.margin, self._reference.cost_cap_usd, worse=False)
+            else:
+                self._better = OddsTest(self._sound, limit=1.0 if spec.is_quantile else 1 + spec.margin)
+        self._under = RateTest(better_than(0.5), self._max_rate) if self._over is not None else None
+
+    def _compare(self, stratum: tuple[int, bool | None], candidate: Tally, baseline: Tally) -> None:
+        if self.spec.metric == COST:
+            total_c, of_c = candidate.sums.get(COST, (0.0, 0))
+            total_b, of_b = baseline.sums.get(COST, (0.0, 0))
+            for test in (self._worse, self._better):
+                if isinstance(test, MeanTest):
+                    test.update(total_c, of_c, total_b, of_b)
+            return
+        names = self._counters
+        tolerance, of_tolerance = candidate.counts.get(names.tolerance, (0, 0))
+        margin, of_margin = candidate.counts.get(names.margin, (0, 0))
+        events, of = baseline.counts.get(names.baseline, (0, 0))
+        self._baseline_events += events
+        self._baseline_requests += of
+        if self._alone_from is not None and stratum[0] >= self._alone_from:
+            if self._alone_worse is not None and self._alone_better is not None:
+                self._alone_worse.update(tolerance, of_tolerance)
+                self._alone_better.update(margin, of_margin)
+            return
+        if isinstance(self._worse, OddsTest):
+            self._worse.update(tolerance, of_tolerance, events, of, stratum)
+        if isinstance(self._better, OddsTest):
+            self._better.update(margin, of_margin, events, of, stratum)
+
+    def _freeze(self) -> None:
+        low, high = rate_interval(self._baseline_events, self._baseline_requests, self._freeze_alpha)
+        if self.spec.is_quantile:
+            allowed, margin = 1.0, 1.0
+        else:
+            allowed, margin = 1 + (self.spec.tolerance or 0.0), 1 + (self.spec.margin or 0.0)
+        self._alone_worse = RateTest(self._effect, _tilted(high, allowed))
+        self._alone_better = RateTest(self._sound, _tilted(low, margin))
+
+    # ---- sizes -----------------------------------------------------------------------------------------------------
+
+    def _worse_test(self) -> OddsTest | MeanTest:
+        tolerance = self.spec.tolerance or 0.0
+        if self.spec.metric == COST:
+            return MeanTest(1 + tolerance, self._reference.cost_cap_usd)
+        return OddsTest(self._effect, limit=1.0 if self.spec.is_quantile else 1 + tolerance)
+
+    @property
+    def _effect(self) -> Mixture:
+        spec = self.spec
+        if spec.is_quantile:
+            return worse_than(self._reference.effect_odds.get(spec.metric, 2.0))
+        return worse_than((1 + (spec.margin or 1.0)) / (1 + (spec.tolerance or 0.0)))
+
+    @property
+    def _sound(self) -> Mixture:
+        spec = self.spec
+        if spec.is_quantile:
+            return better_than(self._reference.sound_odds.get(spec.metric, 0.5))
+        return better_than(1 / (1 + (spec.margin or 1.0)))
+
+    @property
+    def _max_rate(self) -> float:
+        spec = self.spec
+        rate = 1 - spec.probability if spec.is_quantile else spec.max or 0.5
+        return min(max(rate, _SMALLEST_RATE), _LARGEST_RATE)
+
+
+def _tilted(rate: float, odds: float) -> float:
+    tilted = rate * odds / (1 - rate + rate * odds)
+    return min(max(tilted, _SMALLEST_RATE), _LARGEST_RATE)
