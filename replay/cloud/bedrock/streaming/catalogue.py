@@ -1,0 +1,188 @@
+"""The models of the local Bedrock: what ListFoundationModels says of each, and the figures that pace it."""
+
+from __future__ import annotations
+
+import math
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from functools import lru_cache
+from importlib.resources import files
+from typing import Any, Final
+
+from replay.errors import InputError
+
+PROFILE_PREFIXES: Final = ("us", "us-gov", "eu", "apac", "jp", "au", "ca", "global")
+"""What a system-defined inference profile's id starts with (Bedrock user guide, "Supported cross-Region profiles")."""
+
+LATENCIES: Final = ("standard", "optimized")
+
+
+@dataclass(frozen=True)
+class Model:
+    """One model: its place in the catalogue and its figures. All times in milliseconds.
+
+    Either ``ttft_ms`` and ``decode_ms`` are given, or ``total_ms`` and ``ttft_share``.
+
+    Raises
+    ------
+    InputError
+        A figure outside its range, or neither or both of the two ways to say how long an answer takes.
+    """
+
+    model_id: str
+    name: str = ""
+    provider: str = "unknown"
+    lifecycle: str = "ACTIVE"
+    regions: tuple[str, ...] = ()
+    """Where it can be called by its own id; empty: only through an inference profile."""
+    profiles: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Prefix of a cross-region profile → regions it can route to."""
+    streaming: bool = True
+    cache_minimum_tokens: int | None = None
+    """Shortest prefix that is cached; None: the model refuses cache points."""
+    latency_optimized: bool = False
+    ttft_ms: tuple[float, ...] = ()
+    """Recorded times to first token; drawn from by an interpolated quantile function."""
+    ttft_quantiles_ms: tuple[tuple[float, float], ...] = ()
+    """Or that quantile function itself: pairs of level and time, from level 0 to level 1."""
+    first_ttft_ms: float | None = None
+    """Of the first request after ``idle_s``; None: it is like any other."""
+    decode_ms: float | None = None
+    """From the first token of ``answer_tokens`` to the end."""
+    total_ms: tuple[float, ...] = ()
+    """Recorded whole calls."""
+    ttft_share: float | None = None
+    """Share of a whole call until its first token."""
+    measured_through_profile: bool = False
+    """Whether ``ttft_ms`` already hold ``cross_region_ms``."""
+    slots: int | None = None
+    """Requests served at once; the others wait their turn. None: no limit."""
+    reasoning_tokens: int = 0
+    """Reasoning deltas that come before the answer's first token, in the time before it."""
+    reference_input_tokens: int = 672
+    answer_tokens: int = 40
+    prefill_ms_per_token: float = 0.0
+    cached_prefill_share: float = 1.0
+    cross_region_ms: float = 0.0
+    connection_setup_ms: float = 0.0
+    idle_s: float = math.inf
+    optimized_factor: float = 1.0
+    tier_factors: Mapping[str, float] = field(default_factory=lambda: {"default": 1.0})
+
+    def __post_init__(self) -> None:
+        where = f"bedrock catalogue: model {self.model_id!r}"
+        split = bool(self.ttft_ms or self.ttft_quantiles_ms) and self.decode_ms is not None
+        whole = bool(self.total_ms) and self.ttft_share is not None
+        if split == whole:
+            raise InputError(f"{where}: give ttft_ms and decode_ms, or total_ms and ttft_share, and not both")
+        for name in _NOT_NEGATIVE:
+            value = getattr(self, name)
+            for number in value if isinstance(value, tuple) else (value,):
+                if number is not None and not (isinstance(number, int | float) and number >= 0):
+                    raise InputError(f"{where}: {name} {number!r} must be a number, 0 or more")
+        if self.ttft_share is not None and not 0 < self.ttft_share <= 1:
+            raise InputError(f"{where}: ttft_share {self.ttft_share!r} must be above 0 and at most 1")
+        levels = [level for level, _ in self.ttft_quantiles_ms]
+        times = [time_ms for _, time_ms in self.ttft_quantiles_ms]
+        if levels and (levels[0] != 0 or levels[-1] != 1 or sorted(levels) != levels or sorted(times) != times):
+            raise InputError(f"{where}: ttft_quantiles_ms must ascend from level 0 to level 1")
+        for name, value in (("answer_tokens", self.answer_tokens), ("slots", self.slots)):
+            if value is not None and value < 1:
+                raise InputError(f"{where}: {name} {value!r} must be at least 1")
+
+    def destinations(self, prefix: str | None, source_region: str) -> tuple[str, ...]:
+        """Give the regions that a call can be served in; empty: it cannot be called this way from there."""
+        if prefix is None:
+            return (source_region,) if source_region in self.regions else ()
+        return tuple(self.profiles.get(prefix, ()))
+
+
+_NOT_NEGATIVE: Final = (
+    "ttft_ms",
+    "first_ttft_ms",
+    "decode_ms",
+    "total_ms",
+    "reasoning_tokens",
+    "reference_input_tokens",
+    "prefill_ms_per_token",
+    "cached_prefill_share",
+    "cross_region_ms",
+    "connection_setup_ms",
+    "idle_s",
+    "optimized_factor",
+    "cache_minimum_tokens",
+)
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """All models of one local Bedrock."""
+
+    models: Mapping[str, Model]
+
+    def find(self, model_or_profile_id: str) -> tuple[Model, str | None] | None:
+        """Give the model of an id or ARN, and the profile's prefix where it names a profile; None: there is none."""
+        name = model_or_profile_id.rsplit("/", 1)[-1] if model_or_profile_id.startswith("arn:") else model_or_profile_id
+        if name in self.models:
+            return self.models[name], None
+        prefix, _, rest = name.partition(".")
+        if prefix in PROFILE_PREFIXES and rest in self.models and prefix in self.models[rest].profiles:
+            return self.models[rest], prefix
+        return None
+
+    def extended(self, table: Mapping[str, Any]) -> Catalogue:
+        """Give this catalogue with the models of ``table`` (as in the TOML file) added or replaced.
+
+        Raises
+        ------
+        InputError
+            As :func:`read_catalogue`.
+        """
+        return Catalogue({**self.models, **_models(table, _shipped_table()["defaults"])})
+
+
+def read_catalogue(text: str) -> Catalogue:
+    """Read a catalogue in TOML, of the form of the shipped ``catalogue.toml``; its defaults fill what is left out.
+
+    Raises
+    ------
+    InputError
+        It is not TOML, has an unknown key, or a value outside its range.
+    """
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"bedrock catalogue: not TOML ({error})") from error
+    return Catalogue(_models(table.get("models", {}), {**_shipped_table()["defaults"], **table.get("defaults", {})}))
+
+
+@lru_cache(maxsize=1)
+def shipped_catalogue() -> Catalogue:
+    """Give the models that ship with tailcast."""
+    table = _shipped_table()
+    return Catalogue(_models(table["models"], table["defaults"]))
+
+
+def _models(table: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Model]:
+    if not isinstance(table, Mapping):
+        raise InputError("bedrock catalogue: models must be a table of model id → figures")
+    return {model_id: _model(model_id, {**defaults, **values}) for model_id, values in table.items()}
+
+
+def _model(model_id: str, values: dict[str, Any]) -> Model:
+    known = {f.name for f in fields(Model)} - {"model_id"}
+    unknown = sorted(set(values) - known)
+    if unknown:
+        raise InputError(f"bedrock catalogue: model {model_id!r}: unknown key {unknown[0]!r}")
+    for name in ("regions", "ttft_ms", "total_ms"):
+        values[name] = tuple(values.get(name, ()))
+    values["ttft_quantiles_ms"] = tuple((float(p), float(ms)) for p, ms in values.get("ttft_quantiles_ms", ()))
+    values["profiles"] = {prefix: tuple(regions) for prefix, regions in values.get("profiles", {}).items()}
+    values["name"] = values.get("name") or model_id
+    return Model(model_id=model_id, **values)
+
+
+@lru_cache(maxsize=1)
+def _shipped_table() -> dict[str, Any]:
+    return tomllib.loads(files(__package__).joinpath("catalogue.toml").read_text(encoding="utf-8"))
