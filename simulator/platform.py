@@ -29,6 +29,8 @@ SCALE_OUT_PERIOD_S: Final = 10.0
 KEEP_ALIVE_S: Final = 600.0
 """How long an idle environment lives; undocumented, see docs/model.md. Fit it from a trace where one is at hand."""
 FUNCTION_TIMEOUT_S: Final = 30.0
+INIT_LIMIT_S: Final = 10.0
+"""An INIT that takes longer is given up and run again with the first invocation (Lambda runtime environment)."""
 
 
 @dataclass(frozen=True)
