@@ -127,7 +127,7 @@ class Judge:
         """Take one batch; ``elapsed_s`` seconds of this step have passed."""
         self.elapsed_s = elapsed_s
         for tests in self._tests:
-            tests.update(batch)
+            tests.update(batch, elapsed_s)
         here = [batch.requests(candidate=candidate, step=self.step) for candidate in (False, True)]
         self._requests = [self._requests[0] + here[0], self._requests[1] + here[1]]
         for key, tally in batch.tallies.items():
@@ -168,7 +168,7 @@ class Judge:
 
     @property
     def split_is_off(self) -> bool:
-        """Whether the requests do not split as the weight says: records are lost, or the weights are not what was set."""
+        """Whether the requests do not split as the weight says: records lost, or weights not as they were set."""
         if not self._split:
             return False
         log_e = combined_log_e([Share("split", 0.5, test.log_e) for test in self._split])

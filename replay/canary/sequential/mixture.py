@@ -70,11 +70,12 @@ def worse_than(effect: float) -> Mixture:
 def better_than(effect: float) -> Mixture:
     """Alternatives for "less frequent": ``effect`` < 1 is the odds ratio of a sound candidate against the limit.
 
-    A candidate as good as the baseline is the case to be found; a better one is found sooner.
+    A candidate as good as the baseline is the case to be found; a better one is found sooner, and one that is a little
+    worse, yet inside the limit, in the end too.
     """
     if not 0 < effect < 1:
         raise ParameterError(f"effect {effect} must lie in (0, 1): it is the odds ratio of a sound candidate")
-    return Mixture((effect, effect / 2, effect / 6), (0.70, 0.20, 0.10))
+    return Mixture((math.sqrt(effect), effect, effect / 3), (0.30, 0.50, 0.20))
 
 
 def log_sum_exp(values: Floats) -> float:
@@ -92,20 +93,34 @@ class Wealth:
     ----------
     mixture
         The alternatives.
+    reserve
+        Part of the wealth that is not bet at first, in [0, 1).
+
+    Notes
+    -----
+    While a candidate is sound, a bet on its being bad loses wealth exponentially, and could not win it back within
+    hours if the candidate turned bad then: at a heavier weight, when a quota is reached, when memory has leaked away.
+    So a part stays in cash, and :meth:`bet_anew` puts some of it on the table at moments fixed beforehand. Cash is a
+    constant and so an e-process, moving wealth at a moment that does not depend on the next data keeps it one (fixed
+    share: Herbster & Warmuth, Machine Learning 32, 1998).
     """
 
-    def __init__(self, mixture: Mixture) -> None:
+    def __init__(self, mixture: Mixture, reserve: float = 0.0) -> None:
+        if not 0 <= reserve < 1:
+            raise ParameterError(f"reserve {reserve} must lie in [0, 1)")
         self.mixture = mixture
         self.log_odds = mixture.log_odds
         self._log_prior = mixture.log_weights
-        self._log_wealth = self._log_prior.copy()
+        self._log_wealth = self._log_prior + math.log1p(-reserve)
+        self._cash = reserve
         self._log_e: float | None = 0.0
 
     @property
     def log_e(self) -> float:
         """Logarithm of the e-process now; 0 before any data."""
         if self._log_e is None:
-            self._log_e = log_sum_exp(self._log_wealth)
+            log_bets = log_sum_exp(self._log_wealth)
+            self._log_e = float(np.logaddexp(log_bets, math.log(self._cash))) if self._cash else log_bets
         return self._log_e
 
     def multiply(self, log_ratios: Floats) -> None:
@@ -113,18 +128,12 @@ class Wealth:
         self._log_wealth = self._log_wealth + log_ratios
         self._log_e = None
 
-    def rebalance(self, share: float) -> None:
-        """Spread ``share`` (0 to 1) of the wealth over the alternatives as the prior has it.
-
-        What a candidate does at 10 % of the traffic need not be what it does at 50 %: a quota or a pool may give way
-        only then. Moving wealth between bets at a step's start keeps its sum, and so the validity, and lets the test
-        find a regression that begins there (fixed share: Herbster & Warmuth, Machine Learning 32, 1998).
-        """
+    def bet_anew(self, share: float) -> None:
+        """Put ``share`` (0 to 1) of the cash on the alternatives, as the prior has it; the wealth stays what it was."""
         if not 0 <= share <= 1:
             raise ParameterError(f"share {share} must lie in [0, 1]")
-        if share == 0:
-            return
-        moved = math.log(share) + self.log_e + self._log_prior
-        kept = self._log_wealth + (math.log1p(-share) if share < 1 else -math.inf)
-        self._log_wealth = np.logaddexp(kept, moved)
-        self._log_e = None
+        moved = share * self._cash
+        if moved > 0:
+            self._log_wealth = np.logaddexp(self._log_wealth, self._log_prior + math.log(moved))
+            self._cash -= moved
+            self._log_e = None

@@ -106,6 +106,8 @@ class OddsTest:
         Alternatives *relative to the limit*: all above 1 tests "at most", all below 1 tests "at least".
     limit
         The null's odds ratio (> 0). For rare events it is the ratio of the rates.
+    reserve
+        See :class:`Wealth`.
 
     Notes
     -----
@@ -113,10 +115,10 @@ class OddsTest:
     in it; that depends on the numbers of requests only, never on their outcomes, so it does not bend the test.
     """
 
-    def __init__(self, mixture: Mixture, limit: float = 1.0) -> None:
+    def __init__(self, mixture: Mixture, limit: float = 1.0, reserve: float = 0.0) -> None:
         if not (limit > 0 and math.isfinite(limit)):
             raise ParameterError(f"limit {limit} must be a positive odds ratio")
-        self._wealth = Wealth(mixture)
+        self._wealth = Wealth(mixture, reserve)
         self._null_log_odds = math.log(limit)
         self._log_odds = self._wealth.log_odds + self._null_log_odds
         self._waiting: dict[Hashable, tuple[int, int, int, int]] = {}
@@ -158,6 +160,6 @@ class OddsTest:
             )
         return self.log_e
 
-    def rebalance(self, share: float) -> None:
-        """See :meth:`Wealth.rebalance`."""
-        self._wealth.rebalance(share)
+    def bet_anew(self, share: float) -> None:
+        """See :meth:`Wealth.bet_anew`."""
+        self._wealth.bet_anew(share)

@@ -25,13 +25,15 @@ class RateTest:
     mixture
         Odds ratios against the limit: all above 1 tests "at most", all below 1 tests "at least".
     limit
-        The allowed rate, in (0, 1). A limit that varies from batch to batch is given to :meth:`update` instead.
+        The allowed rate, in (0, 1).
+    reserve
+        See :class:`Wealth`.
     """
 
-    def __init__(self, mixture: Mixture, limit: float) -> None:
-        _check(limit)
-        self._wealth = Wealth(mixture)
-        self._limit = limit
+    def __init__(self, mixture: Mixture, limit: float, reserve: float = 0.0) -> None:
+        if not 0 < limit < 1:
+            raise ParameterError(f"limit {limit} must lie in (0, 1): it is a rate per request")
+        self._wealth = Wealth(mixture, reserve)
         self._growth = _log_normaliser(limit, self._wealth.log_odds)
 
     @property
@@ -39,33 +41,24 @@ class RateTest:
         """Logarithm of the e-process now."""
         return self._wealth.log_e
 
-    def update(self, events: int, requests: int, limit: float | None = None) -> float:
+    def update(self, events: int, requests: int) -> float:
         """Take one batch; give the new log e-value.
 
         Raises
         ------
         ParameterError
-            A negative count, more events than requests, or a limit outside (0, 1).
+            A negative count, or more events than requests.
         """
         if not 0 <= events <= requests:
             raise ParameterError(f"counts {events}/{requests}: events must lie between 0 and the number of requests")
         if requests == 0:
             return self.log_e
-        growth = self._growth
-        if limit is not None and limit != self._limit:
-            _check(limit)
-            growth = _log_normaliser(limit, self._wealth.log_odds)
-        self._wealth.multiply(events * self._wealth.log_odds - requests * growth)
+        self._wealth.multiply(events * self._wealth.log_odds - requests * self._growth)
         return self.log_e
 
-    def rebalance(self, share: float) -> None:
-        """See :meth:`Wealth.rebalance`."""
-        self._wealth.rebalance(share)
-
-
-def _check(limit: float) -> None:
-    if not 0 < limit < 1:
-        raise ParameterError(f"limit {limit} must lie in (0, 1): it is a rate per request")
+    def bet_anew(self, share: float) -> None:
+        """See :meth:`Wealth.bet_anew`."""
+        self._wealth.bet_anew(share)
 
 
 def _log_normaliser(limit: float, log_odds: Floats) -> Floats:

@@ -86,12 +86,12 @@ def test_waiting_batches_lose_nothing(batches):
 
 
 @given(share=st.floats(0, 1), counts=st.lists(st.tuples(st.integers(0, 5), st.integers(0, 40)), max_size=10))
-def test_rebalancing_keeps_the_wealth(share, counts):
-    test = OddsTest(worse_than(2.0))
+def test_betting_anew_keeps_the_wealth(share, counts):
+    test = OddsTest(worse_than(2.0), reserve=0.3)
     for events, rest in counts:
         test.update(events, events + 5, rest // 10, rest + 1)
         before = test.log_e
-        test.rebalance(share)
+        test.bet_anew(share)
         assert test.log_e == pytest.approx(before, abs=1e-9)
 
 
@@ -109,7 +109,7 @@ def _crossings(make, looks, runs, seed, *, odds=1.0):
             tilted = rate * odds / (1 - rate + rate * odds)
             test.update(rng.binomial(candidate, tilted), candidate, rng.binomial(baseline, rate), baseline)
             if look == looks // 2:
-                test.rebalance(0.5)
+                test.bet_anew(0.5)
             if test.log_e >= -math.log(ALPHA):
                 crossed += 1
                 break
@@ -118,7 +118,7 @@ def _crossings(make, looks, runs, seed, *, odds=1.0):
 
 def test_false_alarms_stay_under_alpha_however_often_one_looks():
     """400 looks, a drifting base rate with storms, a weight that changes: Ville's inequality must hold."""
-    share = _crossings(lambda: OddsTest(worse_than(2.0)), looks=400, runs=600, seed=1)
+    share = _crossings(lambda: OddsTest(worse_than(2.0), reserve=0.2), looks=400, runs=600, seed=1)
     # 99.9 % binomial bound around α = 1 % for 600 runs.
     assert share <= ALPHA + 3.1 * math.sqrt(ALPHA * (1 - ALPHA) / 600)
 
@@ -126,6 +126,27 @@ def test_false_alarms_stay_under_alpha_however_often_one_looks():
 def test_a_real_regression_is_found():
     """The same test is not merely silent."""
     assert _crossings(lambda: OddsTest(worse_than(2.0)), looks=400, runs=60, seed=2, odds=3.0) >= 0.95
+
+
+def test_a_regression_that_begins_late_is_found():
+    """After 2,000 sound requests of the candidate an old bet is worthless; what was kept back finds the change."""
+    rng = np.random.default_rng(10)
+
+    def looks_to_find(reserve: float) -> float:
+        test = OddsTest(worse_than(2.0), reserve=reserve)
+        for look in range(600):
+            if look == 200:
+                test.bet_anew(1 / 3)
+            rate = 0.01 if look < 200 else 0.04
+            test.update(int(rng.binomial(10, rate)), 10, int(rng.binomial(90, 0.01)), 90)
+            if test.log_e >= -math.log(ALPHA):
+                return look - 200
+        return math.inf
+
+    with_reserve = [looks_to_find(0.2) for _ in range(30)]
+    without = [looks_to_find(0.0) for _ in range(30)]
+    assert np.median(with_reserve) < 60
+    assert np.median(with_reserve) < 0.7 * np.median(without)
 
 
 def test_non_inferiority_is_seldom_claimed_wrongly():
