@@ -114,8 +114,8 @@ class CloudConfig:
         return cls(**values)
 
 
-def read_config(path: str | Path, **overrides: Any) -> CloudConfig:
-    """Read a TOML file; ``overrides`` that are not None win over it.
+def read_config(path: str | Path | None, **overrides: Any) -> CloudConfig:
+    """Read a TOML file (None: the defaults); ``overrides`` that are not None win over it.
 
     The keys are the fields of :class:`CloudConfig`, except that Bedrock has tables of its own::
 
@@ -133,6 +133,9 @@ def read_config(path: str | Path, **overrides: Any) -> CloudConfig:
     InputError
         The file is missing, is not TOML, or holds an unknown key or a value out of range.
     """
+    wanted = {name: value for name, value in overrides.items() if value is not None}
+    if path is None:
+        return replace(CloudConfig(), **wanted)
     source = Path(path)
     try:
         document = tomllib.loads(source.read_text(encoding="utf-8"))
@@ -141,8 +144,7 @@ def read_config(path: str | Path, **overrides: Any) -> CloudConfig:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise InputError(f"{source}: not a readable TOML file ({error})") from error
     try:
-        config = _config_from(document, source.parent)
-        return replace(config, **{name: value for name, value in overrides.items() if value is not None})
+        return replace(_config_from(document, source.parent), **wanted)
     except InputError as error:
         raise InputError(f"{source}: {error}") from None
 
