@@ -124,12 +124,15 @@ class LambdaTarget:
         Name or ARN, and an alias, a version, or None for ``$LATEST``.
     region, endpoint_url
         None for the ordinary configuration (environment, profile).
+    static_keys
+        Access key and secret, for a cloud that takes any; None for the ordinary credential chain.
     """
 
     function: str
     qualifier: str | None = None
     region: str | None = None
     endpoint_url: str | None = None
+    static_keys: tuple[str, str] | None = field(default=None, repr=False)
     _session: aiohttp.ClientSession | None = field(default=None, init=False, repr=False)
     _credentials: Credentials | None = field(default=None, init=False, repr=False)
     _frozen: ReadOnlyCredentials | None = field(default=None, init=False, repr=False)
@@ -170,7 +173,7 @@ class LambdaTarget:
                 return Reply(
                     status_of(answer.status, waited_s), request_id, failure=f"HTTP {answer.status} {kind}".rstrip()
                 )
-            return _reply_of_payload(payload, answer.headers.get("X-Amz-Function-Error"), request_id, waited_s)
+            return reply_of_payload(payload, answer.headers.get("X-Amz-Function-Error"), request_id, waited_s)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -188,7 +191,8 @@ class LambdaTarget:
         from botocore.exceptions import BotoCoreError
 
         try:
-            session = boto3.Session(region_name=self.region)
+            key, secret = self.static_keys or (None, None)
+            session = boto3.Session(aws_access_key_id=key, aws_secret_access_key=secret, region_name=self.region)
             client = session.client("lambda", endpoint_url=self.endpoint_url)
             self._credentials = session.get_credentials()
         except (BotoCoreError, ValueError) as error:
@@ -267,7 +271,7 @@ async def _read(answer: aiohttp.ClientResponse) -> bytes:
     return bytes(kept)
 
 
-def _reply_of_payload(payload: bytes, function_error: str | None, request_id: str | None, waited_s: float) -> Reply:
+def reply_of_payload(payload: bytes, function_error: str | None, request_id: str | None, waited_s: float) -> Reply:
     """Judge what a function returned: an error, an answer for a gateway (``statusCode``), or plain data."""
     try:
         document: Any = json.loads(payload)
