@@ -57,7 +57,7 @@ class LazyGroup(click.Group):
             return None
         module, _, attribute = COMMANDS[cmd_name][0].partition(":")
         command: click.Command = getattr(importlib.import_module(module), attribute)
-        return command
+        return _with_paragraphs(command)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """List the commands from the table, without importing any of them."""
@@ -72,6 +72,15 @@ class LazyGroup(click.Group):
             _fail(str(error), 2)
         except ReplayError as error:
             _fail(str(error), error.exit_code)
+
+
+def _with_paragraphs(command: click.Command) -> click.Command:
+    r"""Turn ``\b`` in raw docstrings into the character by which click keeps a paragraph's line breaks."""
+    if command.help:
+        command.help = command.help.replace("\\b\n", "\b\n")
+    for each in getattr(command, "commands", {}).values():
+        _with_paragraphs(each)
+    return command
 
 
 def _fail(message: str, code: int) -> None:
@@ -100,3 +109,6 @@ def main() -> None:
       tailcast trace show runs/last/baseline.parquet
       tailcast forecast --baseline baseline.parquet --candidate optimized.parquet --weights 10,50,100
     """
+
+
+_with_paragraphs(main)

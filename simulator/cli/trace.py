@@ -1,42 +1,59 @@
-"""``tailcast trace``: look into recorded traces."""
+"""``tailcast trace``: look into recorded traces, make them of other recordings, and reshape them."""
 
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import click
 import polars as pl
 
 from simulator.cli.trace_show import print_summary
 from simulator.errors import ParameterError
+from simulator.importers import FORMATS, import_trace
+from simulator.importers.base import ImportOptions
+from simulator.reshape import ALIGNMENTS, Alignment, cut, merge, sample
 from simulator.summary import MEASURES, summarise
-from simulator.trace import Trace, read_trace
+from simulator.trace import Trace, read_trace, write_trace
+
+_FILE = click.Path(path_type=Path)
+_FORMAT_LIST = "\n".join(f"  {name:<13} {each.about}" for name, each in FORMATS.items())
 
 
 @click.group()
 def trace() -> None:
-    r"""Look into recorded traces.
+    r"""Look into recorded traces, import recordings, reshape traces.
 
-    A trace is a Parquet file with one row an invocation; docs/traces.md lists its columns.
+    A trace is a Parquet file with one row an invocation.
 
     \b
     Examples:
       tailcast trace show baseline.parquet
-      tailcast trace show baseline.parquet --variant optimized --json
+      tailcast trace import log.txt --format report-log --out baseline.parquet
+      tailcast trace cut baseline.parquet --from 60 --to 120 --out minute.parquet
     """
 
 
+def _out(required: bool = True) -> Callable[[Any], Any]:
+    return click.option("-o", "--out", type=_FILE, required=required, help="The Parquet file to write.")
+
+
+_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+
+
 @trace.command()
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=_FILE)
 @click.option("--variant", help="Only the requests of this variant.")
 @click.option(
     "--measure",
     type=click.Choice(list(MEASURES)),
     help="Which latency to show. Default: the first recorded of client, execution, handler, inference, first token.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@_json
 def show(file: Path, variant: str | None, measure: str | None, as_json: bool) -> None:
     r"""Show what a trace holds: figures with intervals, warm and cold, how requests ended, and when.
 
@@ -48,7 +65,7 @@ def show(file: Path, variant: str | None, measure: str | None, as_json: bool) ->
       tailcast trace show runs/last/baseline.parquet
       tailcast trace show recorded.parquet --measure execution_ms
     """
-    shown = _of_variant(read_trace(file), variant, file)
+    shown = of_variant(read_trace(file), variant, str(file))
     summary = summarise(shown, measure=measure)
     if as_json:
         document = {"file": str(file), "metadata": asdict(shown.metadata), **summary.to_json()}
@@ -57,10 +74,158 @@ def show(file: Path, variant: str | None, measure: str | None, as_json: bool) ->
     print_summary(str(file), shown, summary)
 
 
-def _of_variant(whole: Trace, variant: str | None, file: Path) -> Trace:
+@trace.command("import", epilog=f"\b\nFormats:\n{_FORMAT_LIST}")
+@click.argument("file", type=_FILE)
+@click.option(
+    "--format", "format_name", type=click.Choice(list(FORMATS)), required=True, help="What FILE is; see below."
+)
+@click.option("-o", "--out", type=_FILE, help="The Parquet file to write. Default: FILE with the suffix .parquet.")
+@click.option("--variant", help="Variant of the rows that do not name their own.")
+@click.option("--model", "models", multiple=True, metavar="VARIANT=ID", help="The model that a variant called.")
+@click.option("--function", help="The function's name.")
+@click.option("--region", help="Where it ran.")
+@click.option("--memory", "memory_mb", type=click.IntRange(min=1), help="Configured memory in MB, where FILE has none.")
+@click.option(
+    "--map", "maps", multiple=True, metavar="COLUMN=SQL", help="csv: a trace column as a SQL expression over FILE's."
+)
+@click.option(
+    "--spacing",
+    "spacing_s",
+    type=click.FloatRange(min=0, min_open=True),
+    help="For a FILE without times: seconds between rows. Latencies hold then; load does not.",
+)
+@click.option("--clients", type=click.IntRange(min=1), help="For a closed loop without times: how many clients asked.")
+@_json
+def import_(
+    file: Path,
+    format_name: str,
+    out: Path | None,
+    variant: str | None,
+    models: tuple[str, ...],
+    function: str | None,
+    region: str | None,
+    memory_mb: int | None,
+    maps: tuple[str, ...],
+    spacing_s: float | None,
+    clients: int | None,
+    as_json: bool,
+) -> None:
+    r"""Turn a foreign recording into a trace.
+
+    \b
+    Examples:
+      aws logs tail /aws/lambda/genai > log.txt
+      tailcast trace import log.txt --format report-log --variant baseline -o baseline.parquet
+      tailcast trace import load.csv --format csv --map arrival_s=timestamp --map client_ms=elapsed*1000 \
+          --map "status=CASE WHEN code = 429 THEN 'throttled' ELSE 'ok' END"
+    """
+    options = ImportOptions(
+        variant=variant,
+        function=function,
+        region=region,
+        memory_mb=memory_mb,
+        models=_pairs("--model", models),
+        mapping=_pairs("--map", maps),
+        spacing_s=spacing_s,
+        clients=clients,
+    )
+    _write(import_trace(file, format_name, options), out or file.with_suffix(".parquet"), as_json)
+
+
+@trace.command("merge")
+@click.argument("files", type=_FILE, nargs=-1, required=True)
+@click.option(
+    "--align",
+    type=click.Choice(ALIGNMENTS),
+    help="recorded: by date; start: all from 0; append: one after the other. Default: by date where all have one.",
+)
+@_out()
+@_json
+def merge_(files: tuple[Path, ...], align: Alignment | None, out: Path, as_json: bool) -> None:
+    r"""Join traces into one; a request that stands in several (same request id) is taken once.
+
+    \b
+    Example:
+      tailcast trace merge monday.parquet tuesday.parquet -o week.parquet
+    """
+    merged = merge([read_trace(file) for file in files], align)
+    _write(merged.trace, out, as_json, aligned_by=merged.alignment, duplicates_dropped=merged.duplicates)
+
+
+@trace.command("cut")
+@click.argument("file", type=_FILE)
+@click.option("--from", "from_s", type=float, default=0.0, show_default=True, help="First second of the span.")
+@click.option(
+    "--to", "to_s", type=float, default=math.inf, help="End of the span in seconds, itself outside. Default: the end."
+)
+@click.option("--variant", help="Only the requests of this variant.")
+@_out()
+@_json
+def cut_(file: Path, from_s: float, to_s: float, variant: str | None, out: Path, as_json: bool) -> None:
+    r"""Cut a span of time out of a trace; the new one starts at the span's start.
+
+    \b
+    Example:
+      tailcast trace cut day.parquet --from 3600 --to 7200 -o second-hour.parquet
+    """
+    whole = of_variant(read_trace(file), variant, str(file))
+    _write(cut(whole, from_s, to_s), out, as_json)
+
+
+@trace.command("sample")
+@click.argument("file", type=_FILE)
+@click.option("--rows", type=int, help="Keep this many requests.")
+@click.option("--share", type=float, help="Keep each request with this probability.")
+@click.option("--seed", type=int, default=1, show_default=True, help="Of the draws: one seed, one sample.")
+@_out()
+@_json
+def sample_(file: Path, rows: int | None, share: float | None, seed: int, out: Path, as_json: bool) -> None:
+    r"""Keep a random part of a trace's requests, in their order.
+
+    \b
+    Example:
+      tailcast trace sample day.parquet --share 0.1 -o tenth.parquet
+    """
+    _write(sample(read_trace(file), seed=seed, rows=rows, share=share), out, as_json)
+
+
+def of_variant(whole: Trace, variant: str | None, name: str) -> Trace:
+    """Give the part of a trace that is one variant's, all of it for None.
+
+    Raises
+    ------
+    ParameterError
+        The trace, called ``name``, has no such variant.
+    """
     if variant is None:
         return whole
     names = whole.variants()
     if variant not in names:
-        raise ParameterError(f"{file}: no variant {variant!r} in it; it has: {', '.join(names) or 'none named'}")
+        raise ParameterError(f"{name}: no variant {variant!r} in it; it has: {', '.join(names) or 'none named'}")
     return whole.select(pl.col("variant") == variant)
+
+
+def _write(made: Trace, out: Path, as_json: bool, **more: str | int) -> None:
+    try:
+        write_trace(made, out)
+    except OSError as error:
+        reason = error.strerror or error
+        raise ParameterError(f"{out}: cannot write the trace ({reason}); choose another place with --out") from error
+    recorded = [name for name in made.frame.columns if made.frame[name].null_count() < len(made)]
+    if as_json:
+        document = {"file": str(out), "requests": len(made), "duration_s": made.duration_s, "columns": recorded}
+        click.echo(json.dumps({**document, "metadata": asdict(made.metadata), **more}, indent=2))
+        return
+    click.echo(f"{out}: {len(made):,} requests in {made.duration_s:,.1f} s; recorded: {', '.join(recorded)}")
+    for name, text in {**made.metadata.notes, **more}.items():
+        click.echo(f"  {name.replace('_', ' ')}: {text}")
+
+
+def _pairs(flag: str, texts: tuple[str, ...]) -> dict[str, str]:
+    pairs = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name.strip() or not value.strip():
+            raise ParameterError(f"{flag} {text}: give NAME=VALUE")
+        pairs[name.strip()] = value.strip()
+    return pairs

@@ -1,0 +1,53 @@
+r"""The function's own record of a request: one JSON object in the log, known by its key ``tailcast``.
+
+It may stand by itself, after a time and a stream, or wrapped into Lambda's JSON log envelope, as an object or as text
+in which the quotes are escaped; the expressions match all of these.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import polars as pl
+
+_KEY: Final = r'\\?"{}\\?"\s*:\s*'
+_NUMBER: Final = r"([0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)"
+_TEXT: Final = r'\\?"([^"\\]*)'
+_TRUTH: Final = r"(true|false)"
+_IS_RECORD: Final = _KEY.format("tailcast") + r'\\?"inference\\?"'
+
+_FIELDS: Final[dict[str, tuple[str, pl.DataType]]] = {
+    "request_id": (_TEXT, pl.String()),
+    "variant": (_TEXT, pl.String()),
+    "model": (_TEXT, pl.String()),
+    "version": (_TEXT, pl.String()),
+    "environment_id": (_TEXT, pl.String()),
+    "cold": (_TRUTH, pl.Boolean()),
+    "initialization_type": (_TEXT, pl.String()),
+    "inference_ms": (_NUMBER, pl.Float64()),
+    "input_tokens": (_NUMBER, pl.Int64()),
+    "output_tokens": (_NUMBER, pl.Int64()),
+    "cache_read_tokens": (_NUMBER, pl.Int64()),
+    "cache_write_tokens": (_NUMBER, pl.Int64()),
+    "status": (_TEXT, pl.String()),
+}
+
+
+def is_record(line: pl.Expr) -> pl.Expr:
+    """Give true for the lines of a column that hold a function's record."""
+    return line.str.contains(_IS_RECORD)
+
+
+def record_columns(line: pl.Expr) -> list[pl.Expr]:
+    """Give the expressions that read a column of such lines, one a field, null where a record lacks it."""
+    columns = []
+    for name, (value, kind) in _FIELDS.items():
+        found = line.str.extract(_KEY.format(name) + value, 1)
+        if kind == pl.Boolean():
+            found = found == "true"
+        elif kind == pl.Int64():
+            found = found.cast(pl.Float64, strict=False).cast(pl.Int64, strict=False)
+        elif kind == pl.Float64():
+            found = found.cast(pl.Float64, strict=False)
+        columns.append(found.alias(name))
+    return columns
