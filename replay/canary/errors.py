@@ -1,0 +1,41 @@
+"""What can go wrong while a canary runs; a branch of :mod:`replay.errors`.
+
+::
+
+    CanaryError               the rollout could not go on; exits with 4
+    ├── RefusedError          the preflight found a reason not to start; exits with 1
+    ├── LeaseHeldError        another controller runs this rollout
+    ├── LeaseLostError        another controller took over: this one must not act any more
+    ├── JournalDownError      the journal does not answer: nothing but a rollback may be done
+    └── EvidenceDownError     the evidence does not answer: nothing can be concluded from it
+"""
+
+from __future__ import annotations
+
+from replay.errors import ReplayError
+
+
+class CanaryError(ReplayError):
+    """The rollout could not go on."""
+
+
+class RefusedError(CanaryError):
+    """The preflight found a reason not to start."""
+
+    exit_code = 1
+
+
+class LeaseHeldError(CanaryError):
+    """Another controller runs this rollout."""
+
+
+class LeaseLostError(CanaryError):
+    """Another controller took over."""
+
+
+class JournalDownError(CanaryError):
+    """The journal does not answer."""
+
+
+class EvidenceDownError(CanaryError):
+    """The source of the evidence does not answer."""

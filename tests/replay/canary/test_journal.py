@@ -1,0 +1,225 @@
+"""The journal's promises, the same for every kind of it: memory, a folder, DynamoDB over the wire."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+from moto.server import ThreadedMotoServer
+
+from replay.canary.errors import JournalDownError, LeaseHeldError, LeaseLostError
+from replay.canary.journal import Command, DynamoJournal, FileJournal, Journal, Lease, Line, MemoryJournal
+
+NOW = 1_800_000_000.0
+
+
+@pytest.fixture(scope="module")
+def dynamodb() -> Iterator[Any]:
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    client = boto3.client(
+        "dynamodb",
+        endpoint_url=f"http://{host}:{port}",
+        region_name="us-east-1",
+        aws_access_key_id="x",
+        aws_secret_access_key="x",
+        config=Config(connect_timeout=2, read_timeout=5, retries={"total_max_attempts": 1}),
+    )
+    yield client
+    server.stop()
+
+
+@pytest.fixture(params=["memory", "file", "dynamodb"])
+def journal(request, tmp_path) -> Journal:
+    if request.param == "memory":
+        return MemoryJournal()
+    if request.param == "file":
+        return FileJournal(tmp_path / "journal")
+    found = DynamoJournal(request.getfixturevalue("dynamodb"), f"f:{tmp_path.name}")
+    found.ensure_table()
+    assert found.ensure_table() is False
+    return found
+
+
+def _line(number: int, lease: Lease, kind: str = "note", **data: object) -> Line:
+    return Line("20270115T080000Z-a", number, NOW + number, lease.token, kind, data)  # type: ignore[arg-type]
+
+
+def test_lines_come_back_in_order(journal):
+    lease = journal.acquire("a", 60, NOW)
+    written = [_line(n, lease, "look" if n % 2 else "note", batch={"x": [n, 0.1]}) for n in range(12)]
+    for line in written:
+        journal.append(lease, line)
+    assert list(journal.lines("20270115T080000Z-a")) == written
+    assert list(journal.lines("20270115T080000Z-a", looks=False)) == written[::2]
+    assert list(journal.rollouts()) == ["20270115T080000Z-a"]
+    assert list(journal.lines("nothing")) == []
+
+
+def test_a_place_is_taken_once(journal):
+    lease = journal.acquire("a", 60, NOW)
+    journal.append(lease, _line(0, lease))
+    with pytest.raises(LeaseLostError, match="line 0"):
+        journal.append(lease, _line(0, lease, who="else"))
+    assert len(journal.lines("20270115T080000Z-a")) == 1
+
+
+def test_one_holder_at_a_time_and_tokens_only_grow(journal):
+    first = journal.acquire("a", 60, NOW)
+    with pytest.raises(LeaseHeldError, match="a runs this rollout"):
+        journal.acquire("b", 60, NOW + 59)
+    again = journal.acquire("a", 60, NOW + 1)
+    second = journal.acquire("b", 60, NOW + 100)
+    assert first.token < again.token < second.token
+    journal.release(second)
+    assert journal.holder(NOW + 101) is None
+    assert journal.acquire("c", 60, NOW + 101).token > second.token
+
+
+def test_the_fence_holds_against_a_controller_that_slept(journal):
+    old = journal.acquire("a", 60, NOW)
+    journal.append(old, _line(0, old))
+    new = journal.acquire("b", 60, NOW + 61)
+    with pytest.raises(LeaseLostError, match="taken over"):
+        journal.append(old, _line(1, old))
+    with pytest.raises(LeaseLostError):
+        journal.renew(old, 60, NOW + 62)
+    journal.release(old)
+    assert journal.holder(NOW + 62) == new
+    journal.append(new, _line(1, new))
+    assert [line.token for line in journal.lines("20270115T080000Z-a")] == [old.token, new.token]
+
+
+def test_renewing_extends(journal):
+    lease = journal.acquire("a", 10, NOW)
+    renewed = journal.renew(lease, 60, NOW + 5)
+    assert renewed.token == lease.token
+    assert renewed.until_s == NOW + 65
+    with pytest.raises(LeaseHeldError):
+        journal.acquire("b", 10, NOW + 20)
+
+
+def test_commands_wait_for_the_controller(journal):
+    journal.post("r", Command("pause", NOW, "me"))
+    journal.post("r", Command("resume", NOW + 1, "me"))
+    assert [c.name for c in journal.commands("r", 0)] == ["pause", "resume"]
+    assert [c.name for c in journal.commands("r", NOW)] == ["resume"]
+    assert list(journal.commands("other", 0)) == []
+
+
+def test_many_takers_one_winner(journal):
+    """Eight threads want the lease at once; exactly one gets it."""
+    won: list[Lease] = []
+    barrier = threading.Barrier(8)
+
+    def take(name: str) -> None:
+        barrier.wait()
+        try:
+            won.append(journal.acquire(name, 60, NOW))
+        except LeaseHeldError:
+            return
+
+    threads = [threading.Thread(target=take, args=(f"t{i}",)) for i in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(won) == 1
+
+
+def test_a_line_cut_short_by_a_crash_is_no_line(tmp_path):
+    journal = FileJournal(tmp_path)
+    lease = journal.acquire("a", 60, NOW)
+    journal.append(lease, _line(0, lease))
+    path = tmp_path / "20270115T080000Z-a.jsonl"
+    whole = path.read_bytes()
+    for cut in (1, len(whole) // 2, len(whole) - 1):
+        path.write_bytes(whole + whole[:cut])
+        assert len(journal.lines("20270115T080000Z-a")) == 1
+        journal.append(lease, _line(1, lease))
+        assert [line.number for line in journal.lines("20270115T080000Z-a")] == [0, 1]
+        path.write_bytes(whole)
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from replay.canary.journal import FileJournal, Line
+journal = FileJournal(Path(sys.argv[1]))
+lease = journal.acquire("writer", 1e9, 0.0)
+for n in range(100000):
+    journal.append(lease, Line("r", n, float(n), lease.token, "note", {"filler": "x" * 2000}))
+    print(n, flush=True)
+"""
+
+
+def test_kill_9_in_the_middle_of_writing(tmp_path, project):
+    """What was acknowledged before SIGKILL is there, in order; nothing is half there."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", WRITER, str(tmp_path)], stdout=subprocess.PIPE, text=True, cwd=project
+    )
+    assert process.stdout is not None
+    acknowledged = -1
+    for text in process.stdout:
+        acknowledged = int(text)
+        if acknowledged == 40:
+            os.kill(process.pid, signal.SIGKILL)
+            break
+    acknowledged = max([acknowledged, *(int(text) for text in process.stdout)])
+    process.wait()
+    process.stdout.close()
+    numbers = [line.number for line in FileJournal(tmp_path).lines("r")]
+    assert numbers == list(range(len(numbers)))
+    assert len(numbers) >= acknowledged + 1
+
+
+def test_a_damaged_line_is_named(tmp_path):
+    journal = FileJournal(tmp_path)
+    lease = journal.acquire("a", 60, NOW)
+    journal.append(lease, _line(0, lease))
+    Path(tmp_path / "20270115T080000Z-a.jsonl").write_text('{"x"\n' + json.dumps({}) + "\n")
+    with pytest.raises(JournalDownError, match="line 1 is damaged"):
+        journal.lines("20270115T080000Z-a")
+
+
+def test_a_table_that_does_not_answer_is_one_line():
+    client = boto3.client(
+        "dynamodb",
+        endpoint_url="http://127.0.0.1:9",
+        region_name="us-east-1",
+        aws_access_key_id="x",
+        aws_secret_access_key="x",
+        config=Config(connect_timeout=1, read_timeout=1, retries={"total_max_attempts": 1}),
+    )
+    with pytest.raises(JournalDownError, match="taking the lease") as caught:
+        DynamoJournal(client, "f:live").acquire("a", 60, NOW)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_line_that_was_written_but_whose_answer_was_lost_counts_once(dynamodb, tmp_path):
+    """The SDK sends again after a lost answer: the second refusal is recognised as our own first success."""
+
+    class SendsTwice:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(dynamodb, name)
+
+        def transact_write_items(self, **request: Any) -> Any:
+            dynamodb.transact_write_items(**request)
+            return dynamodb.transact_write_items(**request)
+
+    journal = DynamoJournal(SendsTwice(), f"twice:{tmp_path.name}")
+    journal.ensure_table()
+    lease = journal.acquire("a", 60, NOW)
+    journal.append(lease, _line(0, lease))
+    assert len(journal.lines("20270115T080000Z-a")) == 1
