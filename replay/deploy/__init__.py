@@ -3,5 +3,15 @@
 from __future__ import annotations
 
 from replay.deploy.model import VARIANTS, Deployment, DeployRequest, Variant
+from replay.deploy.steps import default_state_dir, deploy, destroy, promote
 
-__all__ = ["VARIANTS", "DeployRequest", "Deployment", "Variant"]
+__all__ = [
+    "VARIANTS",
+    "DeployRequest",
+    "Deployment",
+    "Variant",
+    "default_state_dir",
+    "deploy",
+    "destroy",
+    "promote",
+]

@@ -66,7 +66,7 @@ def build_package(function: str, *, project: Path, out_dir: Path, python: str | 
     project
         The checkout.
     out_dir
-        Where the zip goes; its folder ``wheels`` keeps downloads between builds.
+        Where the zip goes. Downloads are kept between builds in ``build/wheels`` of the checkout.
     python
         Target version, one of :data:`SUPPORTED_PYTHONS`; by default :func:`target_python`.
 
@@ -81,7 +81,7 @@ def build_package(function: str, *, project: Path, out_dir: Path, python: str | 
     if python not in SUPPORTED_PYTHONS:
         raise InputError(f"python={python!r} is not one of {', '.join(SUPPORTED_PYTHONS)}")
     spec = read_spec(project, function)
-    files = _collect(spec, project, out_dir / "wheels", python)
+    files = _collect(spec, project, project / "build" / "wheels", python)
     interpreter = find_interpreter(python)
     if interpreter is not None:
         files = _with_bytecode(files, interpreter)

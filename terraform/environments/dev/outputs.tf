@@ -3,6 +3,11 @@ output "function_name" {
   value       = module.inference.function_name
 }
 
+output "region" {
+  description = "AWS region of all of it."
+  value       = var.region
+}
+
 output "api_id" {
   description = "Id of the HTTP API."
   value       = module.api.api_id

@@ -78,6 +78,10 @@ resource "aws_lambda_function" "this" {
   logging_config {
     log_group  = aws_cloudwatch_log_group.this.name
     log_format = var.log_format
+    # Lambda's own defaults for JSON, written out: left out, provider 5.100 sees a change, and so a version to publish,
+    # in every plan (hashicorp/terraform-provider-aws#42181).
+    application_log_level = var.log_format == "JSON" ? "INFO" : null
+    system_log_level      = var.log_format == "JSON" ? "INFO" : null
   }
 
   # A first invocation must not find a role that may not write its log yet.

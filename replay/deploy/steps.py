@@ -1,0 +1,267 @@
+"""The steps of a deployment.
+
+One deployment is two applies. The first brings the function to the variant's configuration and publishes a version; the
+second pins it: provisioned concurrency on the version, then the alias. They cannot be one, because Terraform must know
+the version's number to plan a resource for it (see terraform/modules/function). The pin is written to disk between the
+two, so a deployment that was killed anywhere is finished by running it again.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from replay.deploy.model import VARIANTS, Deployment, DeployRequest
+from replay.deploy.pins import PINS_FILE, VARIABLES_FILE, Pin, Pins, read_json, read_pins, write_pins
+from replay.deploy.target import Target
+from replay.errors import DeployError, InputError
+from replay.package import Package, build_package
+from replay.terraform import TerraformCli, Workspace
+from simulator.files import write_text
+
+FUNCTION = "inference"
+
+
+def deploy(request: DeployRequest) -> Deployment:
+    """Package the function, publish it as ``request.variant``, and pin that version.
+
+    The other variant keeps its version. Running it again with nothing changed changes nothing.
+
+    Raises
+    ------
+    InputError
+        The candidate is deployed before a baseline, or the state folder belongs to another cloud.
+    DeployError
+        Packaging or Terraform failed, the plan was declined, or another deployment works in the state folder.
+    CloudError
+        The cloud does not answer.
+    """
+    with _session(request) as session:
+        session.check()
+        package = build_package(FUNCTION, project=request.project, out_dir=request.state_dir / "package")
+        request.progress(f"packaged {FUNCTION}: {package.size_bytes / 1024**2:.1f} MiB, sha256 {package.sha256[:12]}")
+        return session.deploy(package)
+
+
+def promote(request: DeployRequest) -> Deployment:
+    """Make the candidate's version the baseline as well.
+
+    ``live`` is left as it is. The old baseline keeps its provisioned concurrency for as long as ``live`` routes to it;
+    a promotion (again) after the shift releases it.
+
+    Raises
+    ------
+    InputError
+        There is no candidate to promote.
+    DeployError, CloudError
+        As :func:`deploy`.
+    """
+    with _session(request) as session:
+        return session.promote()
+
+
+def destroy(request: DeployRequest) -> int:
+    """Destroy everything that the state folder knows of; give the number of resources.
+
+    Raises
+    ------
+    DeployError
+        Terraform failed, or the plan was declined.
+    """
+    with _session(request) as session:
+        return session.destroy()
+
+
+@contextmanager
+def _session(request: DeployRequest) -> Iterator[_Session]:
+    """Hold the state folder's lock; the system takes it back when this process ends, however that happens."""
+    request.state_dir.mkdir(parents=True, exist_ok=True)
+    with (request.state_dir / "deploy.lock").open("a") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise DeployError(f"{request.state_dir}: another deployment works here; wait for it to end") from None
+        yield _Session(request)
+
+
+class _Session:
+    """One deployment in progress."""
+
+    def __init__(self, request: DeployRequest) -> None:
+        self.request = request
+        self.folder = request.state_dir.resolve()
+        self.target = Target(request.endpoint_url)
+        self.pins = read_pins(self.folder, self.target.name)
+        workspace = Workspace(request.project.resolve(), request.root.resolve(), self.folder, self.target.environment())
+        self.terraform = TerraformCli(workspace, request.progress)
+        self.variables_file = self.folder / VARIABLES_FILE
+        self.changes = 0
+
+    def check(self) -> None:
+        self._forget_what_is_gone()
+        if self.request.variant == "optimized" and not self.pins.version("baseline"):
+            raise InputError("variant='optimized': there is no baseline yet; deploy --variant baseline first")
+
+    def deploy(self, package: Package) -> Deployment:
+        request = self.request
+        variables = self._variables(package)
+        fingerprint = self._fingerprint(variables)
+        pinned = self.pins.pins.get(request.variant)
+        if pinned and pinned.fingerprint == fingerprint and self.pins.latest != request.variant:
+            # $LATEST has the other variant's configuration meanwhile. To bring this one's back would publish a second
+            # version of what stands already.
+            request.progress(f"{request.variant} is version {pinned.version} already")
+            return self._deployment()
+        self.terraform.init()
+        self.pins = replace(self.pins, latest=request.variant)
+        self._apply(variables, f"and then pins the published version as {request.variant}")
+        published = str(self.terraform.outputs()["published_version"])
+        if pinned is None or pinned.version != published:
+            self.pins = self.pins.with_pin(request.variant, Pin(published, fingerprint))
+            write_pins(self.folder, self.pins)
+            request.progress(f"published version {published}; pinning it as {request.variant}")
+            self._apply_pins(variables)
+        elif pinned.fingerprint != fingerprint:
+            self.pins = self.pins.with_pin(request.variant, Pin(published, fingerprint))
+        write_pins(self.folder, self.pins)
+        return self._deployment()
+
+    def promote(self) -> Deployment:
+        candidate = self.pins.pins.get("optimized")
+        if candidate is None or not self.variables_file.is_file():
+            raise InputError(f"{self.folder}: no candidate to promote; deploy --variant optimized first")
+        variables = read_json(self.variables_file)
+        if self.pins.version("baseline") == candidate.version:
+            self.request.progress(f"baseline is version {candidate.version} already")
+            if self._pin_variables(self.terraform.outputs()).items() <= variables.items():
+                return self._deployment()
+        self.terraform.init()
+        # The fingerprint stays the candidate's: a later `deploy --variant baseline` publishes what baseline then means.
+        self.pins = self.pins.with_pin("baseline", candidate)
+        self._confirm_plan({**variables, **self._pin_variables(self.terraform.outputs())}, "")
+        write_pins(self.folder, self.pins)
+        self._apply_pins(variables, refresh=True)
+        return self._deployment()
+
+    def destroy(self) -> int:
+        if not self.variables_file.is_file():
+            self.request.progress("nothing was deployed from here")
+            return 0
+        self.terraform.init()
+        if self.request.confirm is not None:
+            plan = self.terraform.plan(self.variables_file, self.folder / "destroy.tfplan", destroy=True)
+            self._ask(str(plan))
+        count = self.terraform.destroy(self.variables_file)
+        for name in (PINS_FILE, VARIABLES_FILE):
+            (self.folder / name).unlink(missing_ok=True)
+        return count
+
+    def _variables(self, package: Package) -> dict[str, Any]:
+        """Give all of Terraform's variables except the pins."""
+        request = self.request
+        return {
+            **request.variables,
+            **({"region": request.region} if request.region else {}),
+            "variant": request.variant,
+            "package_path": str(package.path.resolve()),
+            "package_base64sha256": package.base64sha256,
+            "handler": package.handler,
+            "runtime": f"python{package.python}",
+        }
+
+    def _pin_variables(self, outputs: Mapping[str, Any]) -> dict[str, Any]:
+        """Give the pins as variables. A version that live still routes to keeps its environments."""
+        routed: set[str] | None = None
+        if "function_name" in outputs:
+            routed = self.target.routed_versions(outputs["function_name"], outputs["region"])
+        return {
+            **{f"{variant}_version": self.pins.version(variant) for variant in VARIANTS},
+            "held_versions": sorted((routed or set()) - self.pins.versions()) if self.pins.pins else [],
+        }
+
+    def _apply(self, variables: Mapping[str, Any], afterwards: str) -> None:
+        """Apply with the pins as they are, after asking where that is wanted."""
+        outputs = self.terraform.outputs()
+        complete = {**variables, **self._pin_variables(outputs)}
+        if self.request.confirm is not None:
+            self._confirm_plan(complete, afterwards)
+        self._write_variables(complete)
+        write_pins(self.folder, self.pins)
+        if self.request.confirm is not None:
+            self.changes += self.terraform.apply_plan(self.folder / "deploy.tfplan")
+        else:
+            self.changes += self.terraform.apply(self.variables_file)
+
+    def _apply_pins(self, variables: Mapping[str, Any], *, refresh: bool = False) -> None:
+        """Apply moved pins. Right after an apply the state is fresh, and refreshing it again only costs time."""
+        self._write_variables({**variables, **self._pin_variables(self.terraform.outputs())})
+        self.changes += self.terraform.apply(self.variables_file, refresh=refresh)
+
+    def _write_variables(self, variables: Mapping[str, Any]) -> None:
+        write_text(self.variables_file, json.dumps(variables, indent=2, sort_keys=True) + "\n")
+
+    def _confirm_plan(self, variables: Mapping[str, Any], afterwards: str) -> None:
+        if self.request.confirm is None:
+            return
+        planned = self.folder / "planned.tfvars.json"
+        write_text(planned, json.dumps(variables, indent=2, sort_keys=True) + "\n")
+        summary = str(self.terraform.plan(planned, self.folder / "deploy.tfplan"))
+        self._ask(f"{summary}\n{afterwards}".rstrip())
+
+    def _ask(self, summary: str) -> None:
+        if self.request.confirm is not None and not self.request.confirm(summary):
+            raise DeployError("declined; nothing was changed")
+
+    def _forget_what_is_gone(self) -> None:
+        """Drop pins of a function that was deleted behind Terraform's back: their versions do not come back."""
+        outputs = self.terraform.outputs()
+        if self.pins.pins and "function_name" in outputs:
+            if self.target.routed_versions(outputs["function_name"], outputs["region"]) is not None:
+                return
+            self.request.progress(f"{outputs['function_name']} is gone from {self.target.name}; starting anew")
+            self.pins = Pins(self.target.name)
+
+    def _fingerprint(self, variables: Mapping[str, Any]) -> str:
+        """Say what a published version depends on: variables, tfvars and the Terraform code."""
+        kept = {name: value for name, value in variables.items() if name != "package_path"}
+        digest = hashlib.sha256(json.dumps(kept, sort_keys=True).encode())
+        for folder, pattern in (
+            (self.request.root, "*.tf*"),
+            (self.request.project / "terraform" / "modules", "*/*.tf"),
+        ):
+            for path in sorted(folder.glob(pattern)):
+                if path.is_file():
+                    digest.update(path.name.encode() + b"\0" + path.read_bytes())
+        return digest.hexdigest()
+
+    def _deployment(self) -> Deployment:
+        outputs = self.terraform.outputs()
+        try:
+            return Deployment(
+                env=self.request.env,
+                region=outputs["region"],
+                function_name=outputs["function_name"],
+                api_id=outputs["api_id"],
+                api_endpoint=outputs["api_endpoint"],
+                log_group_name=outputs["log_group_name"],
+                versions=outputs["versions"],
+                alias_names=outputs["alias_names"],
+                models=outputs["models"],
+                provisioned_versions=outputs["provisioned_versions"],
+                changed=self.changes > 0,
+                endpoint_url=self.request.endpoint_url,
+            )
+        except KeyError as error:
+            raise DeployError(f"{self.folder}: the state has no output {error}; deploy again to complete it") from None
+
+
+def default_state_dir(project: Path, env: str, endpoint_url: str | None) -> Path:
+    """Give the state folder of a deployment that names none: one an environment and cloud."""
+    name = env if endpoint_url is None else f"{env}-{endpoint_url.split('://')[-1].strip('/').replace(':', '-')}"
+    return project / ".tailcast" / "deploy" / name

@@ -1,0 +1,74 @@
+"""The cloud that is deployed to: AWS, or a local one at an address."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from replay.errors import CloudError
+
+LIVE: Final = "live"
+_FOREIGN: Final = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN")
+"""Variables of a real account's credentials, which have no meaning to a local cloud."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where a deployment goes."""
+
+    endpoint_url: str | None
+
+    @property
+    def name(self) -> str:
+        """Name it as the pins file does."""
+        return self.endpoint_url or "AWS"
+
+    def environment(self) -> Mapping[str, str | None]:
+        """Give the variables that Terraform needs: none for AWS, whose credential chain is the user's business."""
+        if self.endpoint_url is None:
+            return {}
+        from replay.cloud.launcher import environment
+
+        # The provider's region is a variable of terraform/; this one is only what the SDK asks for to start.
+        return {**environment(self.endpoint_url, "us-east-1"), **dict.fromkeys(_FOREIGN)}
+
+    def routed_versions(self, function_name: str, region: str) -> set[str] | None:
+        """Give the versions that ``live`` routes to; None where the function or the alias is gone.
+
+        Raises
+        ------
+        CloudError
+            The cloud does not answer, or refuses.
+        """
+        try:
+            alias = self._lambda(region).get_alias(FunctionName=function_name, Name=LIVE)
+        except ClientError as error:
+            if error.response["Error"]["Code"] == "ResourceNotFoundException":
+                return None
+            raise CloudError(f"cannot read alias live of {function_name}: {error}") from None
+        except BotoCoreError as error:
+            raise CloudError(f"cannot read alias live of {function_name} at {self.name}: {error}") from None
+        additional = (alias.get("RoutingConfig") or {}).get("AdditionalVersionWeights") or {}
+        weights = {version: float(weight) for version, weight in additional.items()}
+        routed = {version for version, weight in weights.items() if weight > 0}
+        if sum(weights.values()) < 1:
+            routed.add(str(alias["FunctionVersion"]))
+        return routed
+
+    def _lambda(self, region: str) -> Any:
+        config = Config(connect_timeout=5, read_timeout=30, retries={"mode": "standard", "total_max_attempts": 3})
+        if self.endpoint_url is None:
+            return boto3.client("lambda", region_name=region, config=config)
+        return boto3.client(
+            "lambda",
+            region_name=region,
+            endpoint_url=self.endpoint_url,
+            aws_access_key_id="local",
+            aws_secret_access_key="local",  # noqa: S106
+            config=config,
+        )
