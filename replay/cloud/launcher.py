@@ -108,6 +108,15 @@ def stop_process(process: subprocess.Popen[bytes]) -> None:
                     pipe.close()
 
 
+def let_go(process: subprocess.Popen[bytes]) -> None:
+    """Stop looking after a detached server: it ends by :func:`replay.cloud.named.down`, not with this process."""
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            pipe.close()
+    # Else Popen warns, when it is collected, of a child that nobody waited for.
+    process.returncode = 0
+
+
 def environment(endpoint_url: str, region: str) -> dict[str, str]:
     """Give the variables that point the AWS SDKs, the AWS CLI and Terraform at a local cloud."""
     return {

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from replay.cloud.config import CloudConfig
-from replay.cloud.launcher import STOP_DEADLINE_S, control, environment, start_server, stop_process
+from replay.cloud.launcher import STOP_DEADLINE_S, control, environment, let_go, start_server, stop_process
 from replay.errors import InputError, LocalCloudError
 from simulator.files import write_text
 
@@ -72,6 +72,7 @@ def up(name: str, config: CloudConfig, state_dir: Path = STATE_DIR) -> tuple[Nam
         except BaseException:
             stop_process(running.process)
             raise
+        let_go(running.process)
         return cloud, True
 
 
