@@ -1,55 +1,48 @@
-"""The forecast: what a planned rollout will show, figure by figure, with the doubt of each."""
+"""The forecast: what a planned rollout will show, figure by figure, with the doubt of each.
+
+Each replication draws one version of everything that is not known (the fitted laws, their drift, the arrivals, which
+request goes where), runs history and steps once through the engine, and takes the figures of each step exactly as an
+observer will. The spread of a figure over the replications is its predictive interval: it carries the doubt of few
+samples and the chance of a run of precisely that length.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from simulator.arrivals import ArrivalPlan
+import numpy as np
+import polars as pl
+
+from simulator.draws import Draws, Randomness, Use
+from simulator.engine.reference import simulate
+from simulator.environments import KeepAliveFit
 from simulator.errors import ParameterError
-from simulator.figures import Figure, Latency
-from simulator.objective import Objective
+from simulator.figures import ALL, METRICS, QUANTILE_METRICS, Figure, Latency
+from simulator.objective import Objective, Verdict
 from simulator.platform import Platform
-from simulator.quantiles import FloatArray
-from simulator.rollout import check_weight
+from simulator.quantiles import CONFIDENCE, FloatArray, interval, samples_to_bound
+from simulator.replication import CostModel, Metric, metrics_for, step_figures
+from simulator.service import PreparedService, ServiceFit, fit_services
+from simulator.timeline import PlannedStep, Timeline, make_timeline
 from simulator.trace import Trace
 
 if TYPE_CHECKING:
     from simulator.cost import Prices
 
-DEFAULT_REPLICATIONS = 400
-"""Enough for the ends of a 95 % interval to rest on ten replications each."""
+__all__ = ["DEFAULT_REPLICATIONS", "Forecast", "PlannedStep", "forecast", "rows_of"]
+
+DEFAULT_REPLICATIONS: Final = 400
+"""Enough for each end of a 95 % interval to rest on ten replications."""
+MIN_REPLICATIONS: Final = 40
+"""Fewer cannot give the ends of a 95 % interval."""
+FAR_BEYOND: Final = 2.0
+"""A planned rate above this multiple of the recorded one is an extrapolation of the load."""
 
 Progress = Callable[[int, int], None]
 """Called with (replications done, replications in all)."""
-
-
-@dataclass(frozen=True)
-class PlannedStep:
-    """One stretch of the rollout.
-
-    Parameters
-    ----------
-    label
-        Name of the step in every figure: ``10%``.
-    weight
-        Share of the requests that goes to the candidate, 0 to 1.
-    arrivals
-        When the requests come, and for how long.
-    gap_before_s
-        Idle time between the end of the step before (or of the history) and this one's start.
-    """
-
-    label: str
-    weight: float
-    arrivals: ArrivalPlan
-    gap_before_s: float = 0.0
-
-    def __post_init__(self) -> None:
-        check_weight(self.weight)
-        if not self.gap_before_s >= 0:
-            raise ParameterError(f"step {self.label!r}: gap_before_s={self.gap_before_s!r} must be 0 or more")
 
 
 @dataclass(frozen=True)
@@ -80,6 +73,34 @@ class Forecast:
     latency: Latency
     samples: Mapping[tuple[str, str, str], FloatArray] = field(repr=False, compare=False)
 
+    @property
+    def steps(self) -> list[str]:
+        """Labels of the steps, in order."""
+        return list(dict.fromkeys(figure.step for figure in self.figures))
+
+    def probability(self, objective: Objective, step: str | None = None, variant: str = ALL) -> float:
+        """Give the probability that ``objective`` is met in ``step``, or in every step at once where none is named.
+
+        Raises
+        ------
+        ParameterError
+            An unknown step or variant, or an objective that was not among those that the forecast was asked for.
+        """
+        met = np.ones(self.replications, dtype=np.bool_)
+        known = np.zeros(self.replications, dtype=np.bool_)
+        for label in self.steps if step is None else [step]:
+            key = (label, variant, metric_name(objective))
+            if key not in self.samples:
+                raise ParameterError(
+                    f"no forecast of {objective.metric} for step {label!r} and variant {variant!r}; "
+                    "name it among the forecast's objectives"
+                )
+            values = self.samples[key]
+            finite = np.isfinite(values)
+            met &= ~finite | np.array([objective.met_by(float(value)) for value in values])
+            known |= finite
+        return float(met[known].mean()) if known.any() else math.nan
+
     def to_json(self) -> dict[str, Any]:
         """Give everything but the samples as JSON types."""
         return {
@@ -92,6 +113,18 @@ class Forecast:
         }
 
 
+def verdict(probability: float) -> Verdict:
+    """Judge the probability that an objective is met: pass from 95 % on, fail up to 5 %, inconclusive between."""
+    if probability >= CONFIDENCE:
+        return "pass"
+    return "fail" if probability <= 1.0 - CONFIDENCE else "inconclusive"
+
+
+def metric_name(objective: Objective) -> str:
+    """Give the figure's name of an objective's metric: ``p99`` is ``p99_ms``."""
+    return f"{objective.metric}_ms" if objective.is_latency else objective.metric
+
+
 def forecast(
     baseline: Trace,
     candidate: Trace,
@@ -101,6 +134,7 @@ def forecast(
     replications: int = DEFAULT_REPLICATIONS,
     seed: int = 0,
     history: Sequence[PlannedStep] | None = None,
+    keep_alive: KeepAliveFit | None = None,
     prices: Prices | None = None,
     architecture: str = "x86_64",
     objectives: Sequence[Objective] = (),
@@ -111,16 +145,20 @@ def forecast(
     Parameters
     ----------
     baseline, candidate
-        Recorded traces of the two variants. Rows of the variant named ``baseline`` (``optimized``) are used; a trace
-        without variant names is used whole.
+        Recorded traces of the two variants. The rows of the platform's first variant (``baseline``) are taken from the
+        one, those of its second (``optimized``) from the other; a trace of a single variant is taken whole.
     steps
         What is planned, in order; one run goes through all of them, so that each step starts with the environments
         that the one before left warm.
     platform
-        Limits and settings of the variants ``baseline`` and ``optimized``.
+        Limits and settings of exactly two versions, the baseline's first.
+    replications
+        Runs, at least :data:`MIN_REPLICATIONS`.
     history
         What happens before the first step and warms environments. None means the two recordings, one after the
         other; an empty sequence means a cold start.
+    keep_alive
+        A fitted keep-alive, whose doubt is carried; None means ``platform.keep_alive_s``.
     prices
         What things cost; None leaves the cost out.
     objectives
@@ -133,4 +171,189 @@ def forecast(
     ParameterError, FitError
         A parameter outside its range; a trace from which no model can be fitted.
     """
-    raise NotImplementedError("the forecast is being built; its interface stands")
+    if replications < MIN_REPLICATIONS:
+        raise ParameterError(f"replications={replications!r} must be {MIN_REPLICATIONS} or more for a 95 % interval")
+    if len(platform.versions) != 2:
+        raise ParameterError(f"the platform has {len(platform.versions)} version(s); a rollout is between two")
+    names = platform.names
+    traces = {names[0]: rows_of(baseline, names[0]), names[1]: rows_of(candidate, names[1])}
+    latency = _latency(traces)
+    costs = CostModel.fit(traces, prices, architecture)
+    fits = fit_services(traces, latency=latency, token_usd=costs.token_usd)
+    longest_s = platform.keep_alive_s if keep_alive is None else keep_alive.high_s
+    timeline = make_timeline(traces[names[0]], traces[names[1]], steps, history, keep_alive_s=longest_s)
+    services = [
+        fits[name].prepare(timeline.steps_start_s - zero_s, timeline.end_s - zero_s)
+        for name, zero_s in zip(names, timeline.recorded_at_s, strict=True)
+    ]
+    metrics = metrics_for([*METRICS, *(metric_name(objective) for objective in objectives)])
+    samples, requests = _replicate(
+        timeline,
+        services,
+        platform,
+        costs,
+        metrics,
+        keep_alive,
+        replications=replications,
+        seed=seed,
+        progress=progress,
+    )
+    return Forecast(
+        figures=tuple(_figures(timeline, fits, samples, requests, costs)),
+        warnings=tuple(_warnings(timeline, fits, latency)),
+        fits={name: fit.summary() for name, fit in fits.items()},
+        replications=replications,
+        seed=seed,
+        latency=latency,
+        samples=samples,
+    )
+
+
+def rows_of(trace: Trace, variant: str) -> Trace:
+    """Give the rows of ``variant``; a trace of one variant only, or of none named, is taken whole.
+
+    Raises
+    ------
+    ParameterError
+        The trace names several variants, and this is none of them.
+    """
+    found = trace.variants()
+    if variant in found:
+        return trace.select(pl.col("variant") == variant) if len(found) > 1 else trace
+    if len(found) <= 1:
+        return trace
+    raise ParameterError(f"the trace has no variant {variant!r}; it has {', '.join(found)}")
+
+
+def _latency(traces: Mapping[str, Trace]) -> Latency:
+    seen = [trace.frame["client_ms"].is_not_null().mean() or 0.0 for trace in traces.values()]
+    return "client_ms" if all(float(share) >= 0.5 for share in seen) else "execution_ms"  # type: ignore[arg-type]
+
+
+def _replicate(
+    timeline: Timeline,
+    services: Sequence[PreparedService],
+    platform: Platform,
+    costs: CostModel,
+    metrics: Mapping[str, Metric],
+    keep_alive: KeepAliveFit | None,
+    *,
+    replications: int,
+    seed: int,
+    progress: Progress | None,
+) -> tuple[dict[tuple[str, str, str], FloatArray], dict[tuple[str, str, str], FloatArray]]:
+    """Run all replications; give each figure, and how many requests it spoke of, replication by replication."""
+    samples: dict[tuple[str, str, str], FloatArray] = {}
+    requests: dict[tuple[str, str, str], FloatArray] = {}
+    rollout = timeline.rollout()
+    for replication in range(replications):
+        randomness = Randomness(seed, replication)
+        arrival_s, step = timeline.draw(randomness)
+        drawn = [
+            service.draw(randomness, arrival_s - zero_s, version=version)
+            for version, (service, zero_s) in enumerate(zip(services, timeline.recorded_at_s, strict=True))
+        ]
+        stacked = {
+            name: np.stack([getattr(one, name) for one in drawn])[:, None, :]
+            for name in ("handler_ms", "cold_handler_ms", "init_ms", "setup_ms", "overhead_ms")
+        }
+        draws = Draws(
+            arrival_s=arrival_s,
+            route=randomness.uniforms(Use.ROUTE, arrival_s.size)[None, :],
+            keep_alive_s=np.full((1, arrival_s.size), _keep_alive_s(platform, keep_alive, randomness)),
+            **stacked,
+        )
+        outcomes = simulate(draws, platform, rollout)
+        cost_usd = costs.of(outcomes, np.stack([one.token_usd for one in drawn]), platform)
+        for key, (value, count) in step_figures(outcomes, step, cost_usd, timeline, platform, metrics).items():
+            if key not in samples:
+                samples[key], requests[key] = np.full(replications, math.nan), np.zeros(replications)
+            samples[key][replication], requests[key][replication] = value, count
+        if progress is not None:
+            progress(replication + 1, replications)
+    return samples, requests
+
+
+def _keep_alive_s(platform: Platform, keep_alive: KeepAliveFit | None, randomness: Randomness) -> float:
+    if keep_alive is None:
+        return platform.keep_alive_s
+    share = float(randomness.generator(Use.KEEP_ALIVE).random())
+    return keep_alive.low_s + share * (keep_alive.high_s - keep_alive.low_s)
+
+
+def _figures(
+    timeline: Timeline,
+    fits: Mapping[str, ServiceFit],
+    samples: Mapping[tuple[str, str, str], FloatArray],
+    requests: Mapping[tuple[str, str, str], FloatArray],
+    costs: CostModel,
+) -> list[Figure]:
+    figures = []
+    for step in timeline.steps:
+        shares = dict(zip(fits, (1.0 - step.weight, step.weight), strict=True))
+        served = [name for name, share in shares.items() if share > 0]
+        for variant in (ALL, *served):
+            behind = [fits[name] for name in (served if variant == ALL else [variant])]
+            for metric in METRICS:
+                key = (step.label, variant, metric)
+                values = samples.get(key, np.empty(0))
+                low, high = interval(values)
+                known = bool(np.isfinite(values).any())
+                figures.append(
+                    Figure(
+                        step=step.label,
+                        variant=variant,
+                        metric=metric,
+                        estimate=float(np.nanmedian(values)) if known else None,
+                        low=low if known else None,
+                        high=high if known else None,
+                        requests=int(np.median(requests[key])) if key in requests else 0,
+                        note=_note(metric, behind, costs),
+                    )
+                )
+    return figures
+
+
+def _note(metric: str, fits: Sequence[ServiceFit], costs: CostModel) -> str | None:
+    if metric in QUANTILE_METRICS:
+        smallest = min(fits, key=lambda fit: fit.warm.values)
+        return smallest.note(QUANTILE_METRICS[metric])
+    if metric == "cost_usd_per_1000":
+        reasons = [costs.reasons[fit.variant] for fit in fits if costs.reasons.get(fit.variant)]
+        return "; ".join(dict.fromkeys(reasons)) or None
+    return None
+
+
+def _warnings(timeline: Timeline, fits: Mapping[str, ServiceFit], latency: Latency) -> list[str]:
+    found = []
+    if latency == "execution_ms":
+        found.append("client_ms is not recorded in both traces: the latencies are INIT and handler, without network")
+    for name, fit in fits.items():
+        warm = fit.warm
+        if warm.values < samples_to_bound(0.99):
+            found.append(
+                f"{name}: {warm.values} warm requests recorded; its p99 is extrapolated, "
+                f"{samples_to_bound(0.99)} would settle it"
+            )
+        if fit.cold.source == "published":
+            found.append(f"{name}: no cold start recorded; INIT and setup are taken from published figures")
+        elif fit.cold.source == "both variants":
+            found.append(f"{name}: its cold starts are too few on their own; those of both variants are used")
+        if warm.level is not None and warm.level.drift_probability > 0.9:
+            found.append(
+                f"{name}: the recorded level drifts by about {warm.level.mean_sd:.1%} from window to window; "
+                "the intervals carry that forward"
+            )
+        left_out = sum(fit.left_out.values())
+        if left_out:
+            kinds = ", ".join(f"{count} {status}" for status, count in sorted(fit.left_out.items()))
+            found.append(f"{name}: {left_out} recorded requests did not end ok ({kinds}); the forecast leaves them out")
+    recorded_rps = max(fit.recorded_rps for fit in fits.values())
+    for step in timeline.steps:
+        planned_rps = step.arrivals.expected_requests / step.arrivals.duration_s
+        if recorded_rps > 0 and planned_rps > FAR_BEYOND * recorded_rps:
+            found.append(
+                f"step {step.label}: {planned_rps:.3g} requests a second is far beyond the recorded "
+                f"{recorded_rps:.3g}; latency under that load was never seen"
+            )
+    return found
