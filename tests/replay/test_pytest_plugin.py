@@ -7,6 +7,10 @@ import sys
 
 import pytest
 
+# Imported here because pytester forgets what an inner run imported, and each run would import it anew.
+import replay.slo
+import replay.testing  # noqa: F401
+
 pytest_plugins = ["pytester"]
 
 PREAMBLE = """
@@ -25,14 +29,11 @@ def answer(event, context):
 """
 
 
-def run(pytester: pytest.Pytester, body: str, *arguments: str) -> pytest.RunResult:
-    # The inner run shares this process, where pytest has the plugin imported already.
-    pytester.makeini(
-        "[pytest]\nasyncio_default_fixture_loop_scope = function\n"
-        "filterwarnings =\n  error\n  ignore:Module already imported:pytest.PytestAssertRewriteWarning\n"
-    )
+def run(pytester: pytest.Pytester, body: str) -> pytest.RunResult:
+    pytester.makeini("[pytest]\nfilterwarnings = error\nasyncio_default_fixture_loop_scope = function\n")
     pytester.makepyfile(PREAMBLE + body)
-    return pytester.runpytest_inprocess("--strict-markers", "-p", "no:cacheprovider", "-p", "no:randomly", *arguments)
+    # Plain assertions: the inner run shares this process, and would rewrite the product's modules at every run.
+    return pytester.runpytest_inprocess("--strict-markers", "--assert=plain")
 
 
 def test_an_objective_that_holds(pytester: pytest.Pytester) -> None:
