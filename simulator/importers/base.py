@@ -170,13 +170,14 @@ def finish(
         What else the recording says.
     """
     said = metadata or TraceMetadata()
-    frame = pl.DataFrame(dict(columns))
+    given = dict(columns)
     recorded_at = said.recorded_at
     if arrival_us is not None:
         first_us = int(arrival_us.min())  # type: ignore[arg-type]
-        frame = frame.with_columns(((arrival_us - first_us) / US_PER_S).alias("arrival_s"))
+        given["arrival_s"] = (arrival_us - first_us) / US_PER_S
         if absolute:
             recorded_at = iso_time(first_us)
+    frame = pl.DataFrame(given)
     frame = frame.sort("arrival_s", maintain_order=True)
     for name, value in (("variant", options.variant), ("memory_mb", options.memory_mb)):
         if value is None:

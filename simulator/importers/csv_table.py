@@ -70,6 +70,8 @@ def _computed(table: TextTable, typed: pl.DataFrame, name: str, expression: str,
         ) from error
     kind = SCHEMA[name]
     if values.dtype == pl.String() and name == "arrival_s":
+        for column in used:
+            _refuse_odd_cell(table, column)
         return _times_s(table, place, values)
     if values.dtype == pl.String() and kind != pl.String():
         for column in used:

@@ -36,34 +36,34 @@ class _Field:
 
 
 def _milliseconds(text: str, json: str) -> _Field:
-    return _Field(rf"{text}: {_NUMBER} ms", rf'"{json}"\s*:\s*{_NUMBER}', pl.Float64)
+    return _Field(rf"{text}: {_NUMBER} ms", rf'"{json}"[ \t]*:[ \t]*{_NUMBER}', pl.Float64)
 
 
 def _megabytes(text: str, json: str) -> _Field:
-    return _Field(rf"{text}: {_NUMBER} MB", rf'"{json}"\s*:\s*{_NUMBER}', pl.Float64)
+    return _Field(rf"{text}: {_NUMBER} MB", rf'"{json}"[ \t]*:[ \t]*{_NUMBER}', pl.Float64)
 
 
 def _word(text: str, json: str) -> _Field:
-    return _Field(rf"{text}: ([\w.-]+)", rf'"{json}"\s*:\s*"([^"]*)"', pl.String)
+    return _Field(rf"{text}: ([A-Za-z0-9_.-]+)", rf'"{json}"[ \t]*:[ \t]*"([^"]*)"', pl.String)
 
 
-# Digits are ASCII, since Python's \d matches others too. "Duration" ends four of the names: what stands before it must
-# be the request id, "Billed", "Init" or "Restore".
+# Classes are spelt out, since Python and Polars (Rust) disagree on what of Unicode \d, \w and \s hold. "Duration" ends
+# four of the names: what stands before it must be the request id, "Billed", "Init" or "Restore".
 _FIELDS: Final = {
     "request_id": _word(r"REPORT RequestId", "requestId"),
-    "duration_ms": _milliseconds(r"REPORT RequestId: \S+\s+Duration", "durationMs"),
+    "duration_ms": _milliseconds(r"REPORT RequestId: [^ \t]+[ \t]+Duration", "durationMs"),
     "billed_ms": _milliseconds(r"Billed Duration", "billedDurationMs"),
     "memory_mb": _megabytes(r"Memory Size", "memorySizeMB"),
     "max_memory_mb": _megabytes(r"Max Memory Used", "maxMemoryUsedMB"),
     "init_ms": _milliseconds(r"Init Duration", "initDurationMs"),
-    "restore_ms": _milliseconds(r"[^d]\sRestore Duration", "restoreDurationMs"),
+    "restore_ms": _milliseconds(r"[^d][ \t]Restore Duration", "restoreDurationMs"),
     "billed_restore_ms": _milliseconds(r"Billed Restore Duration", "billedRestoreDurationMs"),
     "status": _word(r"Status", "status"),
     "error_type": _word(r"Error Type", "errorType"),
 }
 _NAMES: Final = tuple(_FIELDS)
-_IS_JSON_REPORT: Final = r'"type"\s*:\s*"platform\.report"'
-_IS_TEXT_REPORT: Final = r"(?:^|[^_\w])REPORT RequestId: "
+_IS_JSON_REPORT: Final = r'"type"[ \t]*:[ \t]*"platform\.report"'
+_IS_TEXT_REPORT: Final = r"(?:^|[^A-Za-z0-9_])REPORT RequestId: "
 
 
 @dataclass(frozen=True)
