@@ -41,17 +41,17 @@ class ExtendedLambdaResponse(LambdaResponse):
             routing_config=params.get("RoutingConfig"),
             revision_id=params.get("RevisionId"),
         )
-        return 200, {}, json.dumps(alias.to_json())
+        return _answer(alias.to_json())
 
     def get_alias(self) -> TYPE_RESPONSE:
         """``GetAlias`` (moto answers 201)."""
         alias = self._extended.get_alias(name=self._part(-1), function_name=self._part(-3))
-        return 200, {}, json.dumps(alias.to_json())
+        return _answer(alias.to_json())
 
     def delete_alias(self) -> TYPE_RESPONSE:
         """``DeleteAlias`` (moto answers 201)."""
         self._extended.delete_alias(name=self._part(-1), function_name=self._part(-3))
-        return 204, {}, ""
+        return _answer(None, 204)
 
     def list_aliases(self) -> TYPE_RESPONSE:
         """``ListAliases`` with ``FunctionVersion``."""
@@ -62,7 +62,7 @@ class ExtendedLambdaResponse(LambdaResponse):
             if version is None
             or version in (alias.function_version, *additional_weights(cast("Any", alias.routing_config)))
         ]
-        return 200, {}, json.dumps({"Aliases": aliases})
+        return _answer({"Aliases": aliases})
 
     def publish_version(self) -> TYPE_RESPONSE:
         """``PublishVersion`` with ``RevisionId`` and ``CodeSha256``."""
@@ -70,14 +70,14 @@ class ExtendedLambdaResponse(LambdaResponse):
         version = self._extended.publish_version(
             self._part(-2), params.get("Description"), params.get("CodeSha256"), params.get("RevisionId")
         )
-        return 201, {}, json.dumps(version.get_configuration())
+        return _answer(version.get_configuration(), 201)
 
     def remove_permission(self) -> TYPE_RESPONSE:
         """``RemovePermission`` with ``Qualifier`` and ``RevisionId``."""
         self._extended.remove_permission(
             self._part(-3), self._part(-1), self._query("RevisionId"), self._query("Qualifier")
         )
-        return 204, {}, ""
+        return _answer(None, 204)
 
     # --- provisioned concurrency ------------------------------------------------------------------------------
 
@@ -88,26 +88,26 @@ class ExtendedLambdaResponse(LambdaResponse):
             version, weights = self._pointed_at(name, qualifier)
             count = int(self.json_body["ProvisionedConcurrentExecutions"])
             document = self._extended.provisioned.put(name, qualifier, version, weights, count)
-        return 202, {}, json.dumps(document)
+        return _answer(document, 202)
 
     def get_provisioned_concurrency_config(self) -> TYPE_RESPONSE:
         """``GetProvisionedConcurrencyConfig``."""
         name, qualifier = self._provisioned_target()
         self._pointed_at(name, qualifier)
-        return 200, {}, json.dumps(self._extended.provisioned.get(name, qualifier))
+        return _answer(self._extended.provisioned.get(name, qualifier))
 
     def list_provisioned_concurrency_configs(self) -> TYPE_RESPONSE:
         """``ListProvisionedConcurrencyConfigs``."""
         function = self._extended.get_function(self._part(-2))
         configs = self._extended.provisioned.list_of(function.function_name, function.function_arn)
-        return 200, {}, json.dumps({"ProvisionedConcurrencyConfigs": configs})
+        return _answer({"ProvisionedConcurrencyConfigs": configs})
 
     def delete_provisioned_concurrency_config(self) -> TYPE_RESPONSE:
         """``DeleteProvisionedConcurrencyConfig``."""
         name, qualifier = self._provisioned_target()
         with self._extended.lock:
             self._extended.provisioned.delete(name, qualifier)
-        return 204, {}, ""
+        return _answer(None, 204)
 
     def _provisioned_target(self) -> tuple[str, str]:
         function = self._extended.get_function(self._part(-2))
@@ -138,4 +138,9 @@ class ExtendedLambdaResponse(LambdaResponse):
             "UnreservedConcurrentExecutions": total - reserved,
         }
         usage = {"TotalCodeSize": sum(function.code_size for function in functions), "FunctionCount": len(functions)}
-        return 200, {}, json.dumps({"AccountLimit": limits, "AccountUsage": usage})
+        return _answer({"AccountLimit": limits, "AccountUsage": usage})
+
+
+def _answer(document: Any, status: int = 200) -> TYPE_RESPONSE:
+    """Answer JSON; moto takes the status from a header of that name."""
+    return status, {"status": status}, "" if document is None else json.dumps(document)
