@@ -1,0 +1,11 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import click
+
+endpoint_url = click.option(
+    "--endpoint-url", envvar="AWS_ENDPOINT_URL", help="A local cloud's address. Default: AWS, or AWS_ENDPOINT_URL."
+)
+region = click.option("--region", help="AWS region. Default: what the AWS configuration says.")
+as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
