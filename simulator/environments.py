@@ -10,10 +10,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from statistics import NormalDist
 from typing import Final
 
 import numpy as np
+from scipy.special import ndtri
 
 from simulator.draws import IntArray
 from simulator.quantiles import FloatArray
@@ -31,9 +31,6 @@ _PRIOR_WEIGHT: Final = 2.0
 _FOREIGN_LOG_SD: Final = 0.25
 """How far another function's published INIT may lie from this one's."""
 _FOREIGN_SETUP_LOG_SD: Final = 0.6
-
-_LEVELS: Final = np.linspace(0.0005, 0.9995, 1999)
-_NORMAL: Final = np.array([NormalDist().inv_cdf(float(level)) for level in _LEVELS])
 
 
 @dataclass(frozen=True)
@@ -72,7 +69,7 @@ class DrawnLogNormal:
 
     def at(self, uniforms: FloatArray) -> FloatArray:
         """Give the value at each of ``uniforms``."""
-        return np.asarray(np.exp(self.log_mean + self.log_sd * normal_quantile(uniforms)), dtype=np.float64)
+        return np.asarray(np.exp(self.log_mean + self.log_sd * _normal_quantile(uniforms)), dtype=np.float64)
 
 
 def fit_log_normal(values: FloatArray, *, foreign_log_sd: float = 0.0) -> LogNormalFit:
@@ -81,11 +78,6 @@ def fit_log_normal(values: FloatArray, *, foreign_log_sd: float = 0.0) -> LogNor
     squares = _PRIOR_WEIGHT * _PRIOR_LOG_SD**2 + float(((logs - logs.mean()) ** 2).sum())
     degrees = _PRIOR_WEIGHT + values.size - 1.0
     return LogNormalFit(float(logs.mean()), math.sqrt(squares / degrees), int(values.size), foreign_log_sd)
-
-
-def normal_quantile(uniforms: FloatArray) -> FloatArray:
-    """Give the standard normal quantile at each of ``uniforms``, cut off at ±3.3 (from a table)."""
-    return np.asarray(np.interp(uniforms, _LEVELS, _NORMAL), dtype=np.float64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,7 +164,7 @@ class DrawnCold:
             total_ms, rows = self.own.at(uniforms, np.zeros(uniforms.size))
             handler_ms = total_ms * fit.handler_share[rows]
             return handler_ms, np.maximum(total_ms - handler_ms - overhead_ms, 0.0)
-        extra_ms = np.maximum(self.extra_ms + fit.extra_sd_ms * normal_quantile(uniforms), 0.0)
+        extra_ms = np.maximum(self.extra_ms + fit.extra_sd_ms * _normal_quantile(uniforms), 0.0)
         handler_extra_ms = np.minimum(fit.handler_extra_ms, extra_ms)
         return warm_handler_ms + handler_extra_ms, extra_ms - handler_extra_ms
 
@@ -310,3 +302,8 @@ def _best_keep_alive(reuse_gaps_s: FloatArray, loss_gaps_s: FloatArray) -> KeepA
         losses=int(loss_gaps_s.size),
         contradictions=int(wrong.min()),
     )
+
+
+def _normal_quantile(uniforms: FloatArray) -> FloatArray:
+    # A uniform of exactly 0 is possible, and must not become minus infinity.
+    return np.asarray(ndtri(np.clip(uniforms, 1e-12, 1.0 - 1e-12)), dtype=np.float64)

@@ -36,7 +36,7 @@ _UPPER_SHARE: Final = 0.2
 """The stretch of the upper half is measured by the mean of a window's largest fifth above its median."""
 _ERROR_SIMULATIONS: Final = 200
 _ERROR_VALUES: Final = 400
-_FUTURE_WINDOWS: Final = 48
+_FUTURE_WINDOWS: Final = 24
 
 
 @dataclass(frozen=True, eq=False)

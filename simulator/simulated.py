@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from simulator.engine.outcomes import Outcomes, Status
 from simulator.platform import Platform
-from simulator.quantiles import FloatArray
 from simulator.trace import Trace, TraceMetadata, make_trace
 
 
@@ -44,5 +46,5 @@ def trace_of(outcomes: Outcomes, platform: Platform) -> Trace:
     return make_trace(frame, TraceMetadata(source="simulated"), origin="simulation")
 
 
-def _where(known: np.ndarray[tuple[int], np.dtype[np.bool_]], values: FloatArray) -> pl.Series:
+def _where(known: NDArray[np.bool_], values: NDArray[Any]) -> pl.Series:
     return pl.Series(np.where(known, values, 0)).cast(pl.Series(values).dtype).set(pl.Series(~known), None)

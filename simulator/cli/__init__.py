@@ -13,7 +13,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     # name: (module:attribute, one line for --help)
     "trace": ("simulator.cli.trace:trace", "Look into recorded traces."),
     "forecast": (
-        "simulator.cli.forecast:forecast",
+        "simulator.cli.forecast:forecast_command",
         "Forecast the tail and the cost of a rollout from traces.",
     ),
 }

@@ -139,10 +139,6 @@ class _Run:
         self._duration_ticks = [0] * n
         self._client_ticks = [0] * n
 
-    @property
-    def _now(self) -> int:
-        return int(self._clock.now)
-
     def go(self) -> None:
         self._clock.process(self._arrivals())
         self._clock.run()
@@ -154,11 +150,10 @@ class _Run:
             # Waited for even where it is no time at all: what ends at this instant must end first.
             yield clock.timeout(at - now)
             now = at
-            self._arrive(request, 0)
+            self._arrive(request, 0, at)
 
-    def _arrive(self, request: int, attempt: int) -> None:
+    def _arrive(self, request: int, attempt: int, now: int) -> None:
         """Take one attempt from the gateway to its environment, or refuse it."""
-        now = self._now
         if not self._gateway.take(now):
             self._refuse(request, attempt, Refusal.GATEWAY_RATE, version=0)
             return
@@ -170,21 +165,20 @@ class _Run:
             return
         free = self._free_provisioned[version]
         if free:
-            self._serve(request, attempt, free.pop(), cold=False)
+            self._serve(request, attempt, now, free.pop(), cold=False)
             return
         if self._busy_on_demand >= self._on_demand_limit:
             self._refuse(request, attempt, self._over_on_demand, version)
             return
-        environment = self._most_recently_used(version)
+        environment = self._most_recently_used(version, now)
         if environment is not None:
-            self._serve(request, attempt, environment, cold=False)
+            self._serve(request, attempt, now, environment, cold=False)
         elif self._scale_out.take(now):
-            self._serve(request, attempt, self._start(version, provisioned=False), cold=True)
+            self._serve(request, attempt, now, self._start(version, provisioned=False), cold=True)
         else:
             self._refuse(request, attempt, Refusal.SCALE_OUT, version)
 
-    def _most_recently_used(self, version: int) -> _Environment | None:
-        now = self._now
+    def _most_recently_used(self, version: int, now: int) -> _Environment | None:
         idle = self._idle[version]
         while idle:
             environment = idle.pop()
@@ -202,7 +196,7 @@ class _Run:
         self._refusal[request] = int(refusal)
         self._client_ticks[request] = self._overhead_ticks[version][attempt][request]
 
-    def _serve(self, request: int, attempt: int, environment: _Environment, *, cold: bool) -> None:
+    def _serve(self, request: int, attempt: int, now: int, environment: _Environment, *, cold: bool) -> None:
         """Let ``environment`` work on the attempt; all of its times are known from here on."""
         version = environment.version
         timeout = self._timeout_ticks[version]
@@ -220,7 +214,6 @@ class _Run:
         timed_out = handler > timeout
         duration = timeout if timed_out else handler
         busy = before + init + duration
-        now = self._now
 
         self._busy[version] += 1
         if not environment.provisioned:
@@ -250,7 +243,7 @@ class _Run:
             self._free_provisioned[version].append(environment)
         else:
             self._busy_on_demand -= 1
-            environment.gone_at_tick = self._now + self._keep_alive_ticks[end.attempt][end.request]
+            environment.gone_at_tick = int(self._clock.now) + self._keep_alive_ticks[end.attempt][end.request]
             self._idle[version].append(environment)
 
     def _kill(self, end: _Later) -> None:
