@@ -109,8 +109,6 @@ def _collect(spec: PackageSpec, project: Path, cache: Path, python: str) -> dict
     files: dict[str, bytes] = {}
     for source in spec.sources:
         for path in _source_files(project, source):
-            if path.suffix in COMPILED_SUFFIXES:
-                raise DeployError(f"{path}: a compiled file; only pure Python can be packaged")
             files[path.relative_to(project).as_posix()] = path.read_bytes()
     for wheel in fetch_wheels(spec.requirements, cache, python):
         for name, content in wheel_files(wheel):
@@ -132,6 +130,9 @@ def _source_files(project: Path, source: str) -> list[Path]:
         return [root]
     if not root.is_dir():
         raise InputError(f"{root}: no such file or folder; correct `sources` in package.toml")
+    compiled = next((path for path in sorted(root.rglob("*")) if path.suffix in COMPILED_SUFFIXES), None)
+    if compiled is not None:
+        raise DeployError(f"{compiled}: a compiled file; only pure Python can be packaged")
     # Only modules: what lies beside them (requirements, notes, editors' leftovers) must not change the digest.
     return [path for path in root.rglob("*.py") if "__pycache__" not in path.parts]
 

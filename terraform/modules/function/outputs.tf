@@ -48,3 +48,8 @@ output "provisioned_versions" {
   description = "Published version to its provisioned concurrency."
   value       = { for version, config in aws_lambda_provisioned_concurrency_config.version : version => config.provisioned_concurrent_executions }
 }
+
+output "provisioned_ids" {
+  description = "Published version to the id of its provisioned-concurrency configuration; an id that changes was replaced."
+  value       = { for version, config in aws_lambda_provisioned_concurrency_config.version : version => config.id }
+}
