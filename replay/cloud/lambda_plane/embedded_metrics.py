@@ -5,7 +5,9 @@ Source: CloudWatch user guide, "Specification: Embedded metric format".
 
 from __future__ import annotations
 
+import contextlib
 import json
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -25,7 +27,7 @@ def embedded_metrics(event: LogEvent) -> Iterator[MetricDatum]:
         return
     try:
         document = json.loads(message)
-    except ValueError:
+    except (ValueError, RecursionError):
         return
     header = document.get("_aws")
     if not isinstance(header, dict) or not isinstance(header.get("CloudWatchMetrics"), list):
@@ -38,25 +40,33 @@ def embedded_metrics(event: LogEvent) -> Iterator[MetricDatum]:
 
 
 def _directive(document: Mapping[str, Any], directive: Mapping[str, Any], timestamp_ms: int) -> Iterator[MetricDatum]:
+    asked = directive.get("Dimensions", [[]])
     dimension_sets = [
         {name: str(document[name]) for name in names}
-        for names in directive.get("Dimensions") or [[]]
+        for names in (asked if isinstance(asked, list) else [])
         if isinstance(names, list) and all(isinstance(name, str) and name in document for name in names)
     ]
-    for metric in directive.get("Metrics") or []:
-        if not isinstance(metric, dict) or metric.get("Name") not in document:
+    metrics = directive.get("Metrics")
+    for metric in metrics if isinstance(metrics, list) else []:
+        name = metric.get("Name") if isinstance(metric, dict) else None
+        if not isinstance(name, str):
             continue
-        found = document[metric["Name"]]
-        values = found if isinstance(found, list) else [found]
-        for value in values[:MAX_VALUES]:
-            if isinstance(value, bool) or not isinstance(value, int | float):
-                continue
+        for value in _numbers(document.get(name)):
             for dimensions in dimension_sets:
                 yield MetricDatum(
                     namespace=directive["Namespace"],
-                    name=metric["Name"],
+                    name=name,
                     dimensions=dimensions,
-                    value=float(value),
+                    value=value,
                     unit=str(metric.get("Unit", "None")),
                     timestamp_ms=timestamp_ms,
                 )
+
+
+def _numbers(found: Any) -> Iterator[float]:
+    for value in (found if isinstance(found, list) else [found])[:MAX_VALUES]:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            continue
+        with contextlib.suppress(OverflowError):  # JSON's whole numbers know no bounds
+            if math.isfinite(number := float(value)):
+                yield number

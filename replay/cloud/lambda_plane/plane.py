@@ -95,6 +95,7 @@ class LambdaPlane:
         self._routed: defaultdict[tuple[str, str], Any] = defaultdict(itertools.count)
         self._starts = itertools.count()
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._endings: set[asyncio.Task[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._keeper: Keeper | None = None
         self._launcher: Launcher | None = None
@@ -130,7 +131,7 @@ class LambdaPlane:
         for pool in self._pools.values():
             pool.retire_all()
         self._pools.clear()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*self._endings, return_exceptions=True)
         if self._launcher is not None:
             self._launcher.close()
         keeper, self._keeper = self._keeper, None
@@ -247,6 +248,9 @@ class LambdaPlane:
                 return await self._run_placed(request, placement)
             except EnvironmentGoneError:
                 continue
+            except BaseException:  # whatever state it is in, nothing else may run on it
+                placement.environment.retired = True
+                raise
             finally:
                 self._leave(placement)
 
@@ -401,8 +405,9 @@ class LambdaPlane:
             self._fleets.lost(key, environment)
 
     def _end(self, environment: Environment) -> None:
-        if self._loop is not None and not self._loop.is_closed():
-            self._spawn(environment.end())
+        task = asyncio.create_task(environment.end())  # never cancelled: it frees a process, a port and a folder
+        self._endings.add(task)
+        task.add_done_callback(self._endings.discard)
 
     def _retire_one(self, environment: Environment) -> None:
         self._pool((environment.version.function_name, environment.version.version)).retire(environment)

@@ -19,6 +19,8 @@ from replay.cloud.lambda_plane.invocation import MAX_SYNC_PAYLOAD_BYTES
 
 _PREFIX: Final = "/2018-06-01/runtime/"
 _ERROR_TYPE: Final = "Lambda-Runtime-Function-Error-Type"
+_CLOSE_GRACE_S: Final = 0.5
+"""For a handler in the middle of a request; aiohttp takes 0 for no limit at all."""
 _FOREVER_S: Final = 10.0 * 365 * 86_400
 
 
@@ -69,8 +71,11 @@ class RuntimeApi:
         self._delivered: asyncio.Future[Event] = loop.create_future()
         self._due: tuple[str, asyncio.Future[Answer]] | None = None
         self._site: asyncio.Server | None = None
+        self._closed = False
         # A runtime may think for minutes between two requests; nothing but the end of its process ends a connection.
-        self._server = web.Server(self._handle, keepalive_timeout=_FOREVER_S, access_log=None)
+        self._server = web.Server(
+            self._handle, keepalive_timeout=_FOREVER_S, access_log=None, handler_cancellation=True
+        )
 
     async def open(self) -> str:
         """Listen; give the address, ``host:port``."""
@@ -80,12 +85,13 @@ class RuntimeApi:
 
     async def close(self) -> None:
         """Free the port and drop the connections."""
+        self._closed = True
         if self._site is not None:
             self._site.close()
             self._site = None
         self._delivered.cancel()
         self.init_error.cancel()
-        await self._server.shutdown(timeout=0)
+        await self._server.shutdown(timeout=_CLOSE_GRACE_S)
 
     def deliver(self, event: Event) -> asyncio.Future[Answer]:
         """Hand ``event`` to the runtime, which must be polling; give the future of its answer."""
@@ -98,6 +104,8 @@ class RuntimeApi:
         return answer
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        if self._closed:  # sent just before its process was killed
+            return _refusal(410, "Gone", "the environment has ended")
         path = request.path.removeprefix(_PREFIX)
         if request.method == "GET" and path == "invocation/next":
             return await self._next()

@@ -58,6 +58,12 @@ class Zygote:
         return None
 
     def end(self) -> None:
-        """End it and what it forked."""
+        """End it and what it forked.
+
+        A zygote that serves does so when its socket closes, as only it knows the process groups of its forks. One that
+        is still busy importing has none, and is killed.
+        """
+        serves = self.client.ready.done() and not self.client.ready.cancelled()
         self.client.close()
-        self.process.kill()
+        if not serves:
+            self.process.kill()

@@ -28,6 +28,7 @@ import signal
 import socket
 import struct
 import sys
+import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -43,6 +44,7 @@ except (ImportError, OSError):  # an interpreter without libffi: the keeper's ow
 _PR_SET_PDEATHSIG = 1
 _HEADER = struct.Struct(">I")
 _EXEC_FAILED = 127
+_NESTED_GRACE_S = 2.0
 
 
 class ForkServer:
@@ -53,7 +55,9 @@ class ForkServer:
         self._run = run
         self._pids: dict[int, int] = {}
         self._ids: dict[int, int] = {}
+        self._nested: set[int] = set()  # children that are fork servers themselves
         self._wakeup_in, self._wakeup_out = os.pipe()
+        self._selector = selectors.DefaultSelector()
 
     def serve(self) -> None:
         """Work until the other side of the socket is gone, then kill and reap what is left."""
@@ -61,19 +65,18 @@ class ForkServer:
             os.set_blocking(end, False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(self._wakeup_out, warn_on_full_buffer=False)
-        with selectors.DefaultSelector() as selector:
-            selector.register(self._control, selectors.EVENT_READ)
-            selector.register(self._wakeup_in, selectors.EVENT_READ)
-            self._report({"event": "ready"})
-            while True:
-                for key, _ in selector.select():
-                    if key.fileobj == self._wakeup_in:
-                        with contextlib.suppress(BlockingIOError):
-                            os.read(self._wakeup_in, 4096)
-                        self._reap()
-                    elif not self._obey():
-                        self._end_all()
-                        return
+        self._selector.register(self._control, selectors.EVENT_READ)
+        self._selector.register(self._wakeup_in, selectors.EVENT_READ)
+        self._report({"event": "ready"})
+        while True:
+            for key, _ in self._selector.select():
+                if key.fileobj == self._wakeup_in:
+                    with contextlib.suppress(BlockingIOError):
+                        os.read(self._wakeup_in, 4096)
+                    self._reap()
+                elif not self._obey():
+                    self._end_all()
+                    return
 
     def _obey(self) -> bool:
         """Carry out one request; False when the other side has closed."""
@@ -110,6 +113,8 @@ class ForkServer:
             os.close(descriptor)
         self._pids[frame["id"]] = pid
         self._ids[pid] = frame["id"]
+        if len(descriptors) > 1:
+            self._nested.add(pid)
         self._report({"event": "started", "id": frame["id"], "pid": pid})
 
     def _settle(self, server: int, descriptors: list[int]) -> None:
@@ -123,6 +128,7 @@ class ForkServer:
             _PRCTL(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != server:  # it died between fork and prctl
             os._exit(_EXEC_FAILED)
+        self._selector.close()
         for inherited in (self._control.fileno(), self._wakeup_in, self._wakeup_out):
             os.close(inherited)
         log, *rest = descriptors
@@ -154,7 +160,13 @@ class ForkServer:
                 self._report({"event": "exited", "id": ident, "status": status})
 
     def _end_all(self) -> None:
-        for pid in self._ids:
+        # A fork server among the children sees its own socket close, and knows groups that we do not: it ends itself.
+        for pid in self._ids.keys() - self._nested:
+            _kill_group(pid)
+        deadline = time.monotonic() + _NESTED_GRACE_S
+        for pid in self._nested & self._ids.keys():
+            while time.monotonic() < deadline and not _has_ended(pid):
+                time.sleep(0.005)
             _kill_group(pid)
         for pid in self._ids:
             with contextlib.suppress(ChildProcessError):
@@ -190,6 +202,13 @@ def _receive_exactly(control: socket.socket, size: int) -> bytes:
             raise EOFError
         body += chunk
     return body
+
+
+def _has_ended(pid: int) -> bool:
+    try:
+        return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    except ChildProcessError:
+        return True
 
 
 def _kill_group(pid: int) -> None:
@@ -251,6 +270,7 @@ def main(arguments: list[str]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the data plane's to act on
     if job == "--preload":
         ForkServer(control, preload(subject)).serve()
+        os._exit(0)  # threads or exit handlers that the import left behind must not keep it
     else:
         ForkServer(control, execute).serve()
         remove_folder(subject)

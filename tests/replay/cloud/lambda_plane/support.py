@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from hashlib import sha256
+from pathlib import Path
 
 from replay.cloud.lambda_plane.ports import (
     FunctionVersion,
@@ -124,3 +125,11 @@ class Metrics:
 
     def values(self, name: str, **dimensions: str) -> list[float]:
         return [datum.value for datum in self.data if datum.name == name and datum.dimensions == dimensions]
+
+
+def process_runs(pid: int) -> bool:
+    """Whether a process exists and is no zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
