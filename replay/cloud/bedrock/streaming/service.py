@@ -47,6 +47,7 @@ SETTINGS_PATH: Final = "/_tailcast/bedrock/streams"
 BODY_LIMIT_BYTES: Final = 25_000_000
 """Bedrock's largest request body (InvokeModel: 25,000,000 characters)."""
 
+_HEAD_START_S: Final = 0.001
 _MODEL_PATH: Final = re.compile(r"/model/(?P<id>.+)/(?P<operation>converse-stream|invoke-with-response-stream)")
 _CREDENTIAL: Final = re.compile(r"Credential=(?P<key>[^/,\s]+)/\d{8}/(?P<region>[^/]+)/")
 
@@ -167,6 +168,8 @@ class StreamingBedrock:
         match = _MODEL_PATH.fullmatch(path)
         if match is None:
             raise RefusedError(404, "UnknownOperationException", f"no operation at {path}")
+        # Asked first: a connection that was used for a refused request is set up as well.
+        new_connection = self._is_new(request.transport)
         model, destinations, through_profile = self._resolve(unquote(match["id"]), region)
         converse = match["operation"] == "converse-stream"
         parsed = parse_converse(body, model) if converse else parse_invoke(body, request.headers, model)
@@ -187,7 +190,7 @@ class StreamingBedrock:
             cache_read_tokens=use.read_tokens,
             output_tokens=parsed.output_tokens,
             through_profile=through_profile,
-            new_connection=self._is_new(request.transport),
+            new_connection=new_connection,
             first_after_idle=self._is_first(model),
             optimized=parsed.optimized,
             tier=parsed.tier,
@@ -295,9 +298,12 @@ async def _send(request: web.Request, plan: _Plan, arrived_s: float, request_id:
         head = b""
         if index == last:
             frame += dialect.end(plan.ending)
-        await _until(loop, arrived_s + planned.token_ms(index) / 1000.0)
+        due_s = arrived_s + planned.token_ms(index) / 1000.0
         if not response.prepared:
+            # The head goes a moment ahead, so that the work on it does not delay the first token.
+            await _until(loop, due_s - _HEAD_START_S)
             await response.prepare(request)
+        await _until(loop, due_s)
         if index >= ends_early_at:
             return await _break(request, response, plan.fault, frame)
         await response.write(frame)

@@ -1,0 +1,50 @@
+"""How AWS, or what stands in for it, is reached: boto3 clients with deadlines and without retries."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where and how to call. Credentials are those of the ordinary chain."""
+
+    endpoint_url: str | None = None
+    """None: AWS's own address for each service, or ``AWS_ENDPOINT_URL``."""
+    connect_timeout_s: float = 10.0
+    read_timeout_s: float = 60.0
+
+    errors: ClassVar[tuple[type[Exception], ...]] = (BotoCoreError, ClientError)
+    """What a call raises when it fails."""
+
+    def client(self, service: str, region: str) -> Any:
+        """Make a client. Retries are off: a benchmark counts attempts, it does not hide them."""
+        return boto3.client(  # type: ignore[call-overload]
+            service,
+            region_name=region,
+            endpoint_url=self.endpoint_url,
+            config=Config(
+                connect_timeout=self.connect_timeout_s,
+                read_timeout=self.read_timeout_s,
+                retries={"total_max_attempts": 1, "mode": "standard"},
+                # Never compress or checksum more than the service asks for: it would be measured as latency.
+                request_checksum_calculation="when_required",
+            ),
+        )
+
+    @staticmethod
+    def explain(error: Exception) -> str:
+        """Say in a few words why a call failed, and what to do where that is known."""
+        if isinstance(error, NoCredentialsError):
+            return "no AWS credentials found; set AWS_PROFILE, or run `aws sso login`"
+        if isinstance(error, ClientError):
+            found = error.response.get("Error", {})
+            code, message = found.get("Code", "unknown"), found.get("Message", "")
+            hint = "; renew the credentials" if code.startswith("ExpiredToken") else ""
+            return f"{code}: {' '.join(str(message).split())}{hint}"
+        return " ".join(str(error).split()) or type(error).__name__
