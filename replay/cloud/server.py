@@ -25,6 +25,7 @@ from aiohttp import web
 
 from replay.cloud.admin import AdminApi
 from replay.cloud.bedrock.api import BedrockApi
+from replay.cloud.bedrock.streaming.service import StreamingBedrock
 from replay.cloud.config import ACCOUNT_ID, CloudConfig
 from replay.cloud.control_plane.catalog import MotoCatalog
 from replay.cloud.control_plane.install import install
@@ -68,6 +69,9 @@ class Server:
         self._invoke = InvokeApi(self.plane)
         self._gateway = Gateway(self.plane, catalog, logs, metrics, config)
         self._bedrock = BedrockApi(config)
+        self._streams = StreamingBedrock(
+            seed=config.seed, region=config.region, account=ACCOUNT_ID, meter=self._bedrock.meter
+        )
         self._admin = AdminApi(self.plane, self._bedrock)
 
     async def start(self) -> None:
@@ -82,6 +86,8 @@ class Server:
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request: by path first, then by host; what nobody claims is moto's."""
         path = request.rel_url.raw_path
+        if StreamingBedrock.serves(request.method, path):
+            return await self._streams.handle(request)
         if path.startswith("/_"):
             if path.startswith(_EXECUTE_API_PATH):
                 api, _, rest = path[len(_EXECUTE_API_PATH) :].partition("/")

@@ -59,6 +59,14 @@ class BedrockApi:
         self._models = ModelTable(config.bedrock_models)
         self._quotas = config.bedrock_quotas
         self._states: dict[str, _ModelState] = {}
+        self._meters: dict[str, QuotaMeter | None] = {}
+
+    def meter(self, model_name: str) -> QuotaMeter | None:
+        """Give what meters a model's quotas, whichever operation uses them up; None: it has none."""
+        if model_name not in self._meters:
+            quota: BedrockQuota | None = first_match(self._quotas, model_name)
+            self._meters[model_name] = None if quota is None else QuotaMeter(quota, time.perf_counter())
+        return self._meters[model_name]
 
     def describe(self) -> dict[str, Any]:
         """Give the faults, and per model how many requests came and how late answers left."""
@@ -151,8 +159,7 @@ class BedrockApi:
     def _state(self, model: Model) -> _ModelState:
         state = self._states.get(model.name)
         if state is None:
-            quota: BedrockQuota | None = first_match(self._quotas, model.name)
-            meter = None if quota is None else QuotaMeter(quota, time.perf_counter())
+            meter = self.meter(model.name)
             state = self._states[model.name] = _ModelState(PromptCache(model.traits.cache_min_tokens), meter)
         return state
 

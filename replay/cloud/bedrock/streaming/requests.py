@@ -50,8 +50,8 @@ class StreamRequest:
     output_tokens: int
     reaches_limit: bool
     """Whether ``maxTokens`` ends the answer."""
-    reserved_tokens: int
-    """What a token quota sets aside up front: input and ``maxTokens``."""
+    reserved_output_tokens: int
+    """What a token quota sets aside up front besides the input: ``maxTokens``."""
     optimized: bool
     tier: str
 
@@ -122,7 +122,7 @@ def _request(blocks: list[Any], limit: Any, latency: str, tier: str, model: Mode
         prefixes=prefixes,
         output_tokens=output,
         reaches_limit=limit is not None and wanted >= limit,
-        reserved_tokens=_tokens(text) + (limit or model.answer_tokens),
+        reserved_output_tokens=limit or model.answer_tokens,
         optimized=latency == "optimized",
         tier=tier,
     )

@@ -14,16 +14,17 @@ import time
 import uuid
 from collections import defaultdict
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final, Protocol
+from typing import Any, Final
 from urllib.parse import unquote
 from weakref import WeakSet
 
 from aiohttp import web
 
 from replay.cloud.bedrock.draws import uniform
+from replay.cloud.bedrock.models import TRAITS, ModelTraits, first_match
+from replay.cloud.bedrock.quota import QuotaMeter
 from replay.cloud.bedrock.streaming import listing
 from replay.cloud.bedrock.streaming.catalogue import Catalogue, Model, shipped_catalogue
 from replay.cloud.bedrock.streaming.events import ConverseDialect, Dialect, Ending, invoke_dialect, word
@@ -52,12 +53,8 @@ _MODEL_PATH: Final = re.compile(r"/model/(?P<id>.+)/(?P<operation>converse-strea
 _CREDENTIAL: Final = re.compile(r"Credential=(?P<key>[^/,\s]+)/\d{8}/(?P<region>[^/]+)/")
 
 
-class Admission(Protocol):
-    """Decides whether a model's quotas let a request in."""
-
-    def __call__(self, model_id: str, reserved_tokens: int) -> str | None:
-        """Give None to let it in, or the message of the ThrottlingException."""
-        ...
+Meter = Callable[[str], QuotaMeter | None]
+"""Gives what meters the quotas of a model's base id; None: it has none."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +80,7 @@ class StreamingBedrock:
         Where a request without a signature is taken to come from, and whose ARNs are shown.
     catalogue
         The models; None: those that ship.
-    admission
+    meter
         The quotas; None: there are none.
     clock
         Of the prompt cache and of idle times; seconds, monotonic.
@@ -96,7 +93,7 @@ class StreamingBedrock:
         region: str = "us-east-1",
         account: str = "123456789012",
         catalogue: Catalogue | None = None,
-        admission: Admission | None = None,
+        meter: Meter | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.catalogue = catalogue or shipped_catalogue()
@@ -104,7 +101,7 @@ class StreamingBedrock:
         self._seed = seed
         self._region = region
         self._account = account
-        self._admission = admission
+        self._meter = meter or (lambda _: None)
         self._clock = clock
         self._cache = PromptCache(clock)
         self._draws: defaultdict[str, int] = defaultdict(int)
@@ -119,7 +116,7 @@ class StreamingBedrock:
             return True
         return method == "POST" and _MODEL_PATH.fullmatch(path) is not None
 
-    async def handle(self, request: web.Request) -> web.StreamResponse:
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request for which :meth:`serves` holds."""
         arrived_s = asyncio.get_running_loop().time()
         request_id = str(uuid.uuid4())
@@ -158,12 +155,12 @@ class StreamingBedrock:
                 self._last_s.clear()
         return json_answer({"models": sorted(self.catalogue.models), "faults": vars(self.faults)})
 
-    def _caller(self, request: web.Request) -> tuple[str, str]:
+    def _caller(self, request: web.BaseRequest) -> tuple[str, str]:
         match = _CREDENTIAL.search(request.headers.get("Authorization", ""))
         return (match["key"], match["region"]) if match else ("", self._region)
 
     async def _stream(
-        self, request: web.Request, path: str, body: bytes, region: str, arrived_s: float, request_id: str
+        self, request: web.BaseRequest, path: str, body: bytes, region: str, arrived_s: float, request_id: str
     ) -> web.StreamResponse:
         match = _MODEL_PATH.fullmatch(path)
         if match is None:
@@ -177,7 +174,10 @@ class StreamingBedrock:
         self._draws[model.model_id] += 1
         draw = partial(self._draw, model.model_id, index)
         fault = self.faults.pick(draw("fault"))
-        refusal = self._admission(model.model_id, parsed.reserved_tokens) if self._admission else None
+        meter = self._meter(model.model_id)
+        refusal = None
+        if meter is not None:
+            refusal = meter.reserve(parsed.input_tokens, parsed.reserved_output_tokens, time.perf_counter())
         if refusal is not None or fault == "throttle":
             message = refusal or "Too many requests, please wait before trying again."
             raise RefusedError(429, "ThrottlingException", message)
@@ -204,9 +204,15 @@ class StreamingBedrock:
                 planned = planned.later((loop.time() - queued_s) * 1000.0)
             ending = _ending(parsed, use, planned)
             plan = _Plan(planned, dialect, ending, fault, served_in, index)
-            with suppress(ConnectionError):  # the caller has left: nobody to tell
+            try:
                 return await _send(request, plan, arrived_s, request_id)
-            return web.Response(status=499)
+            except ConnectionError:  # the caller has left: nobody to tell
+                return web.Response(status=499)
+            finally:
+                if meter is not None:
+                    burndown = (first_match(TRAITS, model.model_id) or ModelTraits()).output_burndown
+                    reserved, used = parsed.reserved_output_tokens, parsed.output_tokens
+                    meter.settle(reserved, used, burndown, time.perf_counter())
 
     def _resolve(self, model_id: str, region: str) -> tuple[Model, tuple[str, ...], bool]:
         found = self.catalogue.find(model_id)
@@ -267,7 +273,7 @@ def _ending(parsed: StreamRequest, use: Use, planned: Schedule) -> Ending:
     )
 
 
-async def _send(request: web.Request, plan: _Plan, arrived_s: float, request_id: str) -> web.StreamResponse:
+async def _send(request: web.BaseRequest, plan: _Plan, arrived_s: float, request_id: str) -> web.StreamResponse:
     """Send an answer, each part at its moment; an early end where the plan has a fault."""
     planned, dialect = plan.schedule, plan.dialect
     response = web.StreamResponse(
@@ -312,7 +318,7 @@ async def _send(request: web.Request, plan: _Plan, arrived_s: float, request_id:
 
 
 async def _break(
-    request: web.Request, response: web.StreamResponse, fault: Fault | None, frame: bytes
+    request: web.BaseRequest, response: web.StreamResponse, fault: Fault | None, frame: bytes
 ) -> web.StreamResponse:
     if fault == "exception":
         await response.write(exception_frame("modelStreamErrorException", "The model stream ended unexpectedly."))
