@@ -7,7 +7,8 @@
     ├── LeaseHeldError        another controller runs this rollout
     ├── LeaseLostError        another controller took over: this one must not act any more
     ├── JournalDownError      the journal does not answer: nothing but a rollback may be done
-    └── EvidenceDownError     the evidence does not answer: nothing can be concluded from it
+    ├── EvidenceDownError     the evidence does not answer: nothing can be concluded from it
+    └── ForeignChangeError    somebody else changed the alias
 """
 
 from __future__ import annotations
@@ -39,3 +40,7 @@ class JournalDownError(CanaryError):
 
 class EvidenceDownError(CanaryError):
     """The source of the evidence does not answer."""
+
+
+class ForeignChangeError(CanaryError):
+    """Somebody else changed the alias."""

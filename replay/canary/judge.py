@@ -89,10 +89,12 @@ class Judge:
     reference
         Thresholds, fixed before the first batch.
     expected
-        (step label, metric) → the forecast's interval as text, for the reason.
+        (step label, metric) → the forecast's interval, for the reason and the surprises.
     """
 
-    def __init__(self, plan: Plan, reference: Reference, expected: Mapping[tuple[str, str], str] | None = None) -> None:
+    def __init__(
+        self, plan: Plan, reference: Reference, expected: Mapping[tuple[str, str], tuple[float, float]] | None = None
+    ) -> None:
         self.plan = plan
         self.reference = reference
         self._expected = expected or {}
@@ -198,6 +200,21 @@ class Judge:
         tallies = [tally for key, tally in self._seen.items() if key.step == index and key.candidate == candidate]
         return figure_of(spec, merge(tallies), self.reference) if tallies else None
 
+    def surprises(self) -> list[str]:
+        """Name the candidate's figures that lie outside the forecast's interval: a signal of its own, no verdict."""
+        found = []
+        for spec in self.plan.objectives:
+            figure = self.figure(spec, candidate=True)
+            expected = self._expected.get((self._label(), spec.metric))
+            if figure is None or expected is None or (spec.is_quantile and figure.unit != "ms"):
+                continue
+            if not expected[0] <= figure.estimate <= expected[1]:
+                found.append(
+                    f"{spec.metric} {figure} lies outside the forecast {figure.format(expected[0])} to "
+                    f"{figure.format(expected[1])}"
+                )
+        return found
+
     def requests(self, *, candidate: bool) -> int:
         """Count this step's requests of one arm."""
         return self._requests[1 if candidate else 0]
@@ -216,7 +233,9 @@ class Judge:
         if spec.max is not None and candidate is not None:
             text += f" (max {candidate.format(spec.max)})"
         expected = self._expected.get((self._label(), spec.metric))
-        return text + (f", forecast {expected}" if expected else "")
+        if expected is None or candidate is None:
+            return text
+        return f"{text}, forecast {candidate.format(expected[0])} to {candidate.format(expected[1])}"
 
     def _why_broken(self) -> str:
         ranked = sorted(

@@ -1,0 +1,511 @@
+"""The controller: look, judge, write down, act; again until the rollout has an outcome.
+
+What is written before what, and what happens after a crash at any point between:
+
+1. ``intent`` is journaled, then the alias is changed, then ``done`` is journaled. A controller that finds an intent
+   without its ``done`` reads the alias: it shows the new weights (then the change was made), the old ones (then it is
+   made now), or neither (then somebody else was there, and the rollout stops).
+2. ``decision`` is journaled before its intent. A rollback is the exception: where the journal does not answer in time
+   it is made without, since traffic on a bad version cannot wait for a table.
+3. A controller that takes over first touches the alias: that makes a new revision, and whatever update of the old
+   controller's is still under way fails on its ``RevisionId``.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+from replay.canary.batch import Batch
+from replay.canary.errors import EvidenceDownError, ForeignChangeError, JournalDownError, LeaseLostError
+from replay.canary.journal.model import Command, Journal, Kind, Lease, Line
+from replay.canary.judge import Judge, Verdict
+from replay.canary.plan_file import plan_to_document
+from replay.canary.ports import Clock, EvidenceSource, Gatekeeper, LiveAlias, Notifier, Promotion
+from replay.canary.state import Outcome, RolloutState, Start, advance, fold, start_to_json
+from replay.errors import CloudError, InputError
+from replay.shift import AliasState
+
+LEASE_S: Final = 60.0
+"""How long a lease lasts; a dead controller is replaced after at most this long."""
+_DRAIN_AT_MOST_S: Final = 900.0
+"""Lambda's longest time-out: no request of the old version can take longer."""
+_RETRY_S: Final = 1.0
+_WEIGHT_DIGITS: Final = 1e-6
+
+
+@dataclass(frozen=True)
+class World:
+    """Everything that a controller acts on."""
+
+    alias: LiveAlias
+    evidence: EvidenceSource
+    journal: Journal
+    gates: Gatekeeper
+    promotion: Promotion
+    notifier: Notifier
+    clock: Clock
+
+
+class Controller:
+    """One controller of one rollout. Make it with :func:`begin` or :func:`resume`, then :meth:`run` it.
+
+    Parameters
+    ----------
+    world
+        What it acts on.
+    lease
+        The right to.
+    state
+        Where the rollout stands.
+    judge
+        Has seen the evidence of the journal so far.
+    alias_state
+        Where the alias points, as last read.
+    """
+
+    def __init__(self, world: World, lease: Lease, state: RolloutState, judge: Judge, alias_state: AliasState) -> None:
+        if state.start is None:
+            raise InputError("the rollout has no first line; start it anew")
+        self.world = world
+        self.start: Start = state.start
+        self.state = state
+        self.judge = judge
+        self._lease = lease
+        self._alias_state = alias_state
+        self._unwritten: list[Line] = []
+        self._ignored_alarms = set(state.start.firing)
+        self._said: set[str] = set()
+        self.rollback_took_s: float | None = None
+
+    # ---- the loop --------------------------------------------------------------------------------------------------
+
+    def run(self, after_look: Callable[[Controller], None] | None = None) -> RolloutState:
+        """Run until the rollout has an outcome; ``after_look`` is called after each look.
+
+        Raises
+        ------
+        LeaseLostError
+            Another controller took over; this one did nothing more.
+        """
+        while self.state.outcome is None:
+            began_s = self.world.clock.now_s()
+            self.tick()
+            if after_look is not None:
+                after_look(self)
+            if self.state.outcome is None:
+                spent_s = self.world.clock.now_s() - began_s
+                self.world.clock.sleep(max(self.start.plan.look_every_s - spent_s, 0.05))
+        return self.state
+
+    def tick(self) -> None:
+        """Look once, and do what follows from it."""
+        self._renew()
+        if self._obey_commands() or self._unfinished() or self._foreign():
+            return
+        verdict = self._look()
+        alarm = self._new_alarm()
+        if alarm is not None and verdict.decision != "rollback":
+            verdict = Verdict("rollback", f"alarm {alarm} began to fire at {self._label()}")
+        self._act(verdict)
+
+    def close(self) -> None:
+        """Give the lease back."""
+        try:
+            self._flush()
+            self.world.journal.release(self._lease)
+        except (JournalDownError, LeaseLostError):
+            return
+
+    # ---- looking ---------------------------------------------------------------------------------------------------
+
+    def _look(self) -> Verdict:
+        now_s = self.world.clock.now_s()
+        elapsed_s = now_s - self.state.spans[-1].start_s
+        try:
+            batch = self.world.evidence.look(self.state.spans, self.start.reference, self.state.seen_until_s, now_s)
+        except EvidenceDownError as error:
+            batch = Batch(note=str(error))
+            self._say_once(f"no evidence: {error}")
+        verdict = self.judge.look(batch, elapsed_s)
+        self._append("look", {"step": self.state.step, "elapsed_s": elapsed_s, "batch": batch.to_json()}, at_s=now_s)
+        return verdict
+
+    def _new_alarm(self) -> str | None:
+        if not self.start.plan.alarms:
+            return None
+        try:
+            firing = set(self.world.gates.firing())
+        except CloudError as error:
+            self._say_once(f"alarms cannot be read: {error}")
+            return None
+        # One that fired before the rollout is not its doing, until it has been quiet once.
+        self._ignored_alarms &= firing
+        return min(firing - self._ignored_alarms, default=None)
+
+    def _foreign(self) -> bool:
+        """Stop where the alias is not what this rollout made of it."""
+        try:
+            found = self.world.alias.read()
+            if self._is(found, self.state.weight):
+                self._alias_state = found
+                return False
+            # Lambda itself may show other weights for a moment while an alias changes.
+            self.world.clock.sleep(2.0)
+            found = self.world.alias.read()
+            if self._is(found, self.state.weight):
+                self._alias_state = found
+                return False
+        except CloudError as error:
+            self._say_once(f"the alias cannot be read: {error}")
+            return False
+        self._stop_for_foreign(found)
+        return True
+
+    def _stop_for_foreign(self, found: AliasState) -> None:
+        shown = ", ".join(f"version {version} {share:.0%}" for version, share in found.weights.items())
+        self._finish(
+            "stopped",
+            f"somebody else changed {self.start.function}:{self.start.alias} to {shown}; it stays as they left it",
+        )
+
+    # ---- acting ----------------------------------------------------------------------------------------------------
+
+    def _act(self, verdict: Verdict) -> None:
+        plan = self.start.plan
+        if verdict.decision == "rollback":
+            self.roll_back(verdict.why)
+        elif verdict.decision == "advance" and self.state.paused is None:
+            refusals = self.world.gates.refusals()
+            if refusals:
+                self._say_once(f"gates hold {self._label()}: {'; '.join(refusals)}")
+                return
+            last = self.state.step == len(plan.steps) - 1
+            self._append(
+                "decision",
+                {"decision": "promote" if last else "advance", "why": verdict.why, "step": self.state.step},
+            )
+            self._tell("promoting" if last else "advancing", verdict.why)
+            self._unfinished()
+        elif verdict.decision == "inconclusive" and self.state.paused is None:
+            waited_s = self.world.clock.now_s() - self.state.patience_from_s
+            if waited_s < plan.steps[self.state.step].at_most_s:
+                return
+            if plan.inconclusive == "rollback":
+                self.roll_back(f"inconclusive, and the plan says to roll back: {verdict.why}")
+            elif plan.inconclusive == "pause":
+                self._append("paused", {"why": f"inconclusive: {verdict.why}"})
+                self._tell("paused", verdict.why)
+            else:
+                self._say_once(f"inconclusive, waiting: {self._label()}")
+
+    def roll_back(self, why: str, *, command_at_s: float | None = None) -> None:
+        """Send everything to the baseline at once; the journal is told before, or after where it does not answer."""
+        decided_s = self.world.clock.now_s()
+        data: dict[str, Any] = {"decision": "rollback", "why": why, "step": self.state.step}
+        if command_at_s is not None:
+            data["command_at_s"] = command_at_s
+        self._append("decision", data)
+        self._carry_out_rollback(why, decided_s)
+
+    def _carry_out_rollback(self, why: str, decided_s: float) -> None:
+        while True:
+            try:
+                self._alias_state = self.world.alias.roll_back()
+                break
+            except CloudError as error:
+                self._say_once(f"rolling back is refused, trying on: {error}")
+                self.world.clock.sleep(_RETRY_S)
+        self.rollback_took_s = self.world.clock.now_s() - decided_s
+        self._finish("rolled_back", why)
+
+    def _unfinished(self) -> bool:
+        """Carry on with what was decided and is not done; True where that was this tick's work."""
+        state = self.state
+        if state.decided == "rollback":
+            self._carry_out_rollback(state.why, self.world.clock.now_s())
+        elif state.intent is not None:
+            self._reconcile(state.intent)
+        elif state.decided == "advance":
+            self._shift(state.step + 1)
+        elif state.decided == "promote" and state.weight < 1:
+            self._shift(len(self.start.plan.steps) - 1)
+            if self.state.intent is None and self.state.outcome is None:
+                self._append("decision", {"decision": "promote", "why": state.why, "step": self.state.step})
+        elif state.decided == "promote":
+            self._promote()
+        elif not state.spans:
+            self._shift(0)
+        else:
+            return False
+        return True
+
+    def _shift(self, step: int) -> None:
+        weight = self.start.plan.steps[step].weight
+        before = dict(self._alias_state.weights)
+        self._append("intent", {"action": "weight", "step": step, "weight": weight, "before": before})
+        if self._unwritten:
+            return
+        self._set_weight(step, weight)
+
+    def _set_weight(self, step: int, weight: float) -> None:
+        try:
+            self._alias_state = self.world.alias.set_weight(weight, self._alias_state.revision_id)
+        except ForeignChangeError:
+            self._stop_for_foreign(self.world.alias.read())
+            return
+        except CloudError as error:
+            # The intent stands: the next look finds out whether the change was made.
+            self._say_once(f"shifting to {weight:.0%}: {error}")
+            return
+        self._step_began(step, weight, self.world.clock.now_s())
+
+    def _step_began(self, step: int, weight: float, at_s: float) -> None:
+        self._append("done", {"action": "weight", "step": step, "weight": weight, "at_s": at_s})
+        self.judge.begin_step(step)
+        self._said.clear()
+
+    def _reconcile(self, intent: Mapping[str, Any]) -> None:
+        """Find out how far an intent without its ``done`` got, and finish it."""
+        if intent["action"] != "weight":
+            self._promote()
+            return
+        try:
+            found = self.world.alias.read()
+        except CloudError as error:
+            self._say_once(f"the alias cannot be read: {error}")
+            return
+        self._alias_state = found
+        step, weight = int(intent["step"]), float(intent["weight"])
+        if self._is(found, weight):
+            self._step_began(step, weight, self.world.clock.now_s())
+        elif _same(found.weights, intent["before"]):
+            # Only an intent that is written may be acted on; the next tick tries to write it again.
+            if not self._unwritten:
+                self._set_weight(step, weight)
+        else:
+            self._stop_for_foreign(found)
+
+    def _promote(self) -> None:
+        """Pin, wait until the old version is quiet, give up what it kept warm. Each part may be repeated."""
+        world = self.world
+        try:
+            if not self.state.pinned:
+                self._append("intent", {"action": "pin"})
+                if self._unwritten:
+                    return
+                with self._heartbeat():
+                    world.promotion.pin()
+                self._append("done", {"action": "pin"})
+            self._drain()
+            self._append("intent", {"action": "release"})
+            if self._unwritten:
+                return
+            with self._heartbeat():
+                world.promotion.release()
+            self._append("done", {"action": "release"})
+        except (CloudError, JournalDownError) as error:
+            self._say_once(f"promotion is not complete, trying on: {error}")
+            return
+        self._finish("promoted", self.state.why)
+
+    def _drain(self) -> None:
+        """Wait until the old version has run nothing for as long as the plan says."""
+        world, clock = self.world, self.world.clock
+        quiet_from_s = clock.now_s()
+        until_s = quiet_from_s + _DRAIN_AT_MOST_S
+        while clock.now_s() - quiet_from_s < self.start.plan.drain_s and clock.now_s() < until_s:
+            clock.sleep(min(5.0, max(self.start.plan.drain_s / 10, 0.1)))
+            self._renew()
+            if world.promotion.busy():
+                quiet_from_s = clock.now_s()
+
+    @contextmanager
+    def _heartbeat(self) -> Iterator[None]:
+        """Keep the lease while one call (Terraform) takes longer than it lasts."""
+        ended = threading.Event()
+
+        def beat() -> None:
+            while not ended.wait(LEASE_S / 3):
+                try:
+                    self.world.journal.renew(self._lease, LEASE_S, self.world.clock.now_s())
+                except JournalDownError:
+                    continue
+                except LeaseLostError:
+                    # The next line that is written finds out.
+                    return
+
+        self._renew()
+        thread = threading.Thread(target=beat, name="lease", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+
+    # ---- commands --------------------------------------------------------------------------------------------------
+
+    def _obey_commands(self) -> bool:
+        try:
+            commands = self.world.journal.commands(self.start.rollout_id, self.state.commands_until_s)
+        except JournalDownError as error:
+            self._say_once(str(error))
+            return False
+        ended = [self._obey(command) for command in commands]
+        return any(ended)
+
+    def _obey(self, command: Command) -> bool:
+        at: dict[str, Any] = {"command_at_s": command.at_s}
+        if command.name == "abort":
+            self.roll_back(f"{command.who} asked for it", command_at_s=command.at_s)
+            return True
+        if command.name == "pause":
+            self._append("paused", {"why": f"{command.who} asked for it", **at})
+            self._tell("paused", f"{command.who} asked for it")
+        elif command.name == "resume":
+            self._append("resumed", {"why": f"{command.who} asked for it", **at})
+        else:
+            why = f"{command.who} asked for it, without waiting for evidence"
+            self._append("decision", {"decision": "promote", "why": why, "step": self.state.step, **at})
+            self._tell("promoting", why)
+        return False
+
+    # ---- writing ---------------------------------------------------------------------------------------------------
+
+    def _append(self, kind: Kind, data: Mapping[str, Any], *, at_s: float | None = None) -> None:
+        """Write a line; where the journal does not answer it waits, in order, until it does."""
+        line = Line(
+            self.start.rollout_id,
+            self.state.lines,
+            self.world.clock.now_s() if at_s is None else at_s,
+            self._lease.token,
+            kind,
+            data,
+        )
+        self.state = advance(self.state, line)
+        self._unwritten.append(line)
+        try:
+            self._flush()
+        except JournalDownError as error:
+            self._tell_once("journal", str(error))
+
+    def _flush(self) -> None:
+        while self._unwritten:
+            self.world.journal.append(self._lease, self._unwritten[0])
+            self._unwritten.pop(0)
+
+    def _renew(self) -> None:
+        try:
+            self._lease = self.world.journal.renew(self._lease, LEASE_S, self.world.clock.now_s())
+            self._flush()
+        except JournalDownError as error:
+            self._tell_once("journal", str(error))
+
+    def _finish(self, outcome: Outcome, why: str) -> None:
+        self._append("finished", {"outcome": outcome, "why": why})
+        self._tell(outcome.replace("_", " "), why)
+
+    def _say_once(self, text: str) -> None:
+        if text not in self._said:
+            self._said.add(text)
+            self._append("note", {"text": text})
+            self._tell("note", text)
+
+    def _tell_once(self, subject: str, text: str) -> None:
+        if text not in self._said:
+            self._said.add(text)
+            self._tell(subject, text)
+
+    def _tell(self, subject: str, why: str) -> None:
+        start = self.start
+        self.world.notifier.tell(
+            f"{start.function}:{start.alias} {subject}",
+            {
+                "rollout": start.rollout_id,
+                "function": start.function,
+                "alias": start.alias,
+                "candidate": start.candidate,
+                "baseline": start.baseline,
+                "event": subject,
+                "step": self._label(),
+                "why": why,
+            },
+        )
+
+    def _label(self) -> str:
+        return self.start.plan.steps[self.state.step].label if self.state.spans else "0%"
+
+    def _is(self, found: AliasState, weight: float) -> bool:
+        wanted = {self.start.baseline: 1 - weight, self.start.candidate: weight}
+        return _same(found.weights, wanted)
+
+
+def _same(weights: Mapping[str, float], wanted: Mapping[str, float]) -> bool:
+    return all(
+        math.isclose(weights.get(version, 0.0), wanted.get(version, 0.0), abs_tol=_WEIGHT_DIGITS)
+        for version in {*weights, *wanted}
+    )
+
+
+def begin(world: World, start: Start, holder: str) -> Controller:
+    """Take the lease and write the first line. The preflight has been passed.
+
+    Raises
+    ------
+    LeaseHeldError
+        Another controller runs a rollout of this alias.
+    JournalDownError, CloudError
+        The journal or Lambda does not answer: nothing is started.
+    """
+    now_s = world.clock.now_s()
+    lease = world.journal.acquire(holder, LEASE_S, now_s)
+    line = Line(start.rollout_id, 0, now_s, lease.token, "started", start_to_json(start, plan_to_document(start.plan)))
+    alias_state = world.alias.read()
+    world.journal.append(lease, line)
+    judge = Judge(start.plan, start.reference, start.expected)
+    return Controller(world, lease, advance(RolloutState(), line), judge, alias_state)
+
+
+def resume(world: World, rollout_id: str, holder: str) -> Controller:
+    """Take over a rollout whose controller is gone: exactly where it was, or with a rollback, as its plan says.
+
+    Raises
+    ------
+    LeaseHeldError
+        Its controller is not gone.
+    InputError
+        It has an outcome already, or no journal.
+    JournalDownError, CloudError
+        The journal or Lambda does not answer.
+    """
+    lease = world.journal.acquire(holder, LEASE_S, world.clock.now_s())
+    lines = world.journal.lines(rollout_id)
+    state = fold(lines)
+    if state.start is None or state.outcome is not None:
+        world.journal.release(lease)
+        raise InputError(f"rollout {rollout_id}: " + (f"it ended: {state.why}" if lines else "it has no journal"))
+    judge = Judge(state.start.plan, state.start.reference, state.start.expected)
+    for line in lines:
+        if line.kind == "done" and line.data["action"] == "weight":
+            judge.begin_step(int(line.data["step"]))
+        elif line.kind == "look":
+            judge.look(Batch.from_json(line.data["batch"]), float(line.data["elapsed_s"]))
+    controller = Controller(world, lease, state, judge, _fence(world))
+    if state.start.plan.on_crash == "rollback" and state.decided not in ("rollback", "promote"):
+        controller.roll_back("its controller was gone, and the plan says to roll back then")
+    return controller
+
+
+def _fence(world: World) -> AliasState:
+    for _ in range(3):
+        try:
+            return world.alias.touch(world.alias.read().revision_id)
+        except ForeignChangeError:
+            # The old controller's last change slipped in before; the next one of its cannot.
+            continue
+    raise CloudError("the alias changes again and again; find out who else shifts it, then resume")
