@@ -7,6 +7,8 @@ from datetime import datetime
 from types import SimpleNamespace
 from typing import Any, ClassVar, cast
 
+from moto.apigateway import urls as rest_urls
+from moto.apigateway.models import APIGatewayBackend
 from moto.apigatewayv2 import urls as apigateway_urls
 from moto.apigatewayv2.models import Api, ApiGatewayV2Backend, Stage
 from moto.apigatewayv2.responses import ApiGatewayV2Response
@@ -50,6 +52,14 @@ class ExtendedApiGatewayBackend(ApiGatewayV2Backend):
                 setattr(stage, attribute, changes[field])
         stage.updated = datetime.now()
         return stage
+
+
+class RestApiBackend(APIGatewayBackend):
+    """Moto's API Gateway (v1). Both versions share a host, and moto lets this one answer v2's addresses too."""
+
+    @property
+    def _url_module(self) -> SimpleNamespace:
+        return addresses(rest_urls, ApiGatewayV2Response, ExtendedApiGatewayResponse)
 
 
 class ExtendedApiGatewayResponse(ApiGatewayV2Response):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from moto.apigateway.models import apigateway_backends
 from moto.apigatewayv2.models import apigatewayv2_backends
 from moto.applicationautoscaling.models import applicationautoscaling_backends
 from moto.awslambda.models import lambda_backends
@@ -12,7 +13,7 @@ from moto.core.base_backend import BackendDict
 from moto.logs.models import logs_backends
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
-from replay.cloud.control_plane.api_gateway import ExtendedApiGatewayBackend
+from replay.cloud.control_plane.api_gateway import ExtendedApiGatewayBackend, RestApiBackend
 from replay.cloud.control_plane.autoscaling import ExtendedAutoscalingBackend
 from replay.cloud.control_plane.functions import DeployedFunction, RunFunction
 from replay.cloud.control_plane.lambda_backend import ExtendedLambdaBackend, Plane
@@ -46,6 +47,7 @@ def install(plane: Plane, run_function: RunFunction, *, endpoint_url: str, accou
         (logs_backends, ExtendedLogsBackend),
         (cloudwatch_backends, ExtendedCloudWatchBackend),
         (apigatewayv2_backends, ExtendedApiGatewayBackend),
+        (apigateway_backends, RestApiBackend),
         (applicationautoscaling_backends, ExtendedAutoscalingBackend),
     )
     for backends, extension in extensions:
