@@ -1,4 +1,4 @@
-"""Execution environments, fitted: what a cold start costs, and how long an idle environment lives.
+"""What a cold start costs, fitted.
 
 A cold start costs INIT, which Lambda reports, and *setup*, which it does not: fetching the code and starting the
 sandbox, and the first request's own slowness. Traces hold few cold starts, so each part falls back: the variant's own
@@ -15,10 +15,8 @@ from typing import Final
 import numpy as np
 from scipy.special import ndtri
 
-from simulator.draws import IntArray
 from simulator.quantiles import FloatArray
 from simulator.sample import DrawnSample, SampleFit, fit_sample
-from simulator.trace import Trace
 
 MIN_OWN_STARTS: Final = 8
 """Cold starts from which on their own distribution is used as it is."""
@@ -233,75 +231,6 @@ def _fit_init(own: ColdRows, both: Sequence[ColdRows]) -> tuple[SampleFit | LogN
     if sum(rows.total_ms.size for rows in both):
         return None, "part of the setup"
     return fit_log_normal(np.array(PUBLISHED_INIT_MS), foreign_log_sd=_FOREIGN_LOG_SD), "published"
-
-
-@dataclass(frozen=True)
-class KeepAliveFit:
-    """How long idle environments lived: any time between ``low_s`` and ``high_s`` explains the trace equally well.
-
-    ``reuses`` counts the idle periods that ended in a reuse, ``losses`` those that the environment did not survive,
-    ``contradictions`` how many of both even the best value does not explain.
-    """
-
-    low_s: float
-    high_s: float
-    reuses: int
-    losses: int
-    contradictions: int
-
-
-def fit_keep_alive(trace: Trace) -> KeepAliveFit | None:
-    """Fit the keep-alive from the environments' idle periods; None where the trace does not tell.
-
-    Reuse after an idle period says that the environment lived longer. A cold start while another on-demand environment
-    of the version had been idle, and was never used again, says that that one was gone. The value that contradicts the
-    fewest of both is taken; without any loss there is no upper end, and no fit.
-    """
-    known = trace.frame.filter(trace.frame["environment_id"].is_not_null() & trace.frame["cold"].is_not_null())
-    if not len(known):
-        return None
-    frame = known.filter(~known["provisioned"].fill_null(value=False))
-    arrival_s = frame["arrival_s"].to_numpy()
-    busy_ms = frame["client_ms"].fill_null(0.0).to_numpy()
-    busy_ms = np.maximum(busy_ms, frame["duration_ms"].fill_null(0.0).to_numpy())
-    cold = frame["cold"].to_numpy()
-    versions = frame["version"].fill_null("").to_list()
-    names = frame["environment_id"].to_list()
-    last_row = {name: row for row, name in enumerate(names)}
-    free_s: dict[str, float] = {}
-    reuse_gaps_s: list[float] = []
-    loss_gaps_s: list[float] = []
-    judged: set[str] = set()
-    for row, name in enumerate(names):
-        now_s = float(arrival_s[row])
-        if name in free_s:
-            reuse_gaps_s.append(max(now_s - free_s[name], 0.0))
-        elif cold[row]:
-            for other, since_s in free_s.items():
-                same = versions[last_row[other]] == versions[row]
-                if same and other not in judged and last_row[other] < row and since_s < now_s:
-                    loss_gaps_s.append(now_s - since_s)
-                    judged.add(other)
-        free_s[name] = now_s + float(busy_ms[row]) / 1000.0
-    if not reuse_gaps_s or not loss_gaps_s:
-        return None
-    return _best_keep_alive(np.sort(np.array(reuse_gaps_s)), np.sort(np.array(loss_gaps_s)))
-
-
-def _best_keep_alive(reuse_gaps_s: FloatArray, loss_gaps_s: FloatArray) -> KeepAliveFit:
-    edges_s = np.unique(np.concatenate([[0.0], reuse_gaps_s, loss_gaps_s]))
-    middles_s = (edges_s[1:] + edges_s[:-1]) / 2.0
-    wrong: IntArray = (reuse_gaps_s.size - np.searchsorted(reuse_gaps_s, middles_s)) + np.searchsorted(
-        loss_gaps_s, middles_s
-    )
-    best = np.flatnonzero(wrong == wrong.min())
-    return KeepAliveFit(
-        low_s=float(edges_s[best[0]]),
-        high_s=float(edges_s[best[-1] + 1]),
-        reuses=int(reuse_gaps_s.size),
-        losses=int(loss_gaps_s.size),
-        contradictions=int(wrong.min()),
-    )
 
 
 def _normal_quantile(uniforms: FloatArray) -> FloatArray:

@@ -18,9 +18,9 @@ import polars as pl
 
 from simulator.draws import Draws, Randomness, Use
 from simulator.engine.reference import simulate
-from simulator.environments import KeepAliveFit
 from simulator.errors import ParameterError
 from simulator.figures import ALL, METRICS, QUANTILE_METRICS, Figure, Latency
+from simulator.keep_alive import KeepAliveFit
 from simulator.objective import Objective, Verdict
 from simulator.platform import Platform
 from simulator.quantiles import CONFIDENCE, FloatArray, interval, samples_to_bound
@@ -180,7 +180,7 @@ def forecast(
     latency = _latency(traces)
     costs = CostModel.fit(traces, prices, architecture)
     fits = fit_services(traces, latency=latency, token_usd=costs.token_usd)
-    longest_s = platform.keep_alive_s if keep_alive is None else keep_alive.high_s
+    longest_s = platform.keep_alive_s if keep_alive is None else keep_alive.longest_s
     timeline = make_timeline(traces[names[0]], traces[names[1]], steps, history, keep_alive_s=longest_s)
     services = [
         fits[name].prepare(timeline.steps_start_s - zero_s, timeline.end_s - zero_s)
@@ -260,7 +260,7 @@ def _replicate(
         draws = Draws(
             arrival_s=arrival_s,
             route=randomness.uniforms(Use.ROUTE, arrival_s.size)[None, :],
-            keep_alive_s=np.full((1, arrival_s.size), _keep_alive_s(platform, keep_alive, randomness)),
+            keep_alive_s=_keep_alive_s(platform, keep_alive, randomness, arrival_s.size)[None, :],
             **stacked,
         )
         outcomes = simulate(draws, platform, rollout)
@@ -274,11 +274,14 @@ def _replicate(
     return samples, requests
 
 
-def _keep_alive_s(platform: Platform, keep_alive: KeepAliveFit | None, randomness: Randomness) -> float:
+def _keep_alive_s(
+    platform: Platform, keep_alive: KeepAliveFit | None, randomness: Randomness, requests: int
+) -> FloatArray:
     if keep_alive is None:
-        return platform.keep_alive_s
-    share = float(randomness.generator(Use.KEEP_ALIVE).random())
-    return keep_alive.low_s + share * (keep_alive.high_s - keep_alive.low_s)
+        return np.full(requests, platform.keep_alive_s)
+    # The stream after those of the versions' doubts.
+    law = keep_alive.draw(randomness.generator(Use.FIT, attempt=len(platform.versions)))
+    return law.at(randomness.uniforms(Use.KEEP_ALIVE, requests))
 
 
 def _figures(

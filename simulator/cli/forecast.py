@@ -13,10 +13,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from simulator.arrivals import ArrivalPlan, poisson, replay
 from simulator.cli.forecast_show import print_forecast
 from simulator.cost import ARCHITECTURES, load_prices
-from simulator.environments import KeepAliveFit, fit_keep_alive
 from simulator.errors import ParameterError
 from simulator.files import write_text
 from simulator.forecast import DEFAULT_REPLICATIONS, Forecast, forecast, rows_of, verdict
+from simulator.keep_alive import KeepAliveFit, fit_keep_alive
 from simulator.objective import Objective, Verdict, parse_objectives
 from simulator.platform import (
     BASELINE,
@@ -105,7 +105,7 @@ def forecast_command(ctx: click.Context, /, **options: Any) -> None:
         )
     verdicts = [_judge(found, one) for one in wanted]
     overall = _overall([verdict(one["probability"]) for one in verdicts])
-    document = {**found.to_json(), "keep_alive_s": _keep_alive_json(platform, keep_alive), "objectives": verdicts}
+    document = {**found.to_json(), "keep_alive": _keep_alive_json(platform, keep_alive), "objectives": verdicts}
     document["verdict"] = overall
     text = json.dumps(document, indent=2)
     if options["out"] is not None:
@@ -184,10 +184,8 @@ def _platform(options: dict[str, Any], baseline: Trace) -> tuple[Platform, KeepA
     return platform, fitted
 
 
-def _keep_alive_json(platform: Platform, fitted: KeepAliveFit | None) -> dict[str, float]:
-    if fitted is None:
-        return {"low": platform.keep_alive_s, "high": platform.keep_alive_s}
-    return {"low": fitted.low_s, "high": fitted.high_s}
+def _keep_alive_json(platform: Platform, fitted: KeepAliveFit | None) -> dict[str, Any]:
+    return {"p50_s": platform.keep_alive_s} if fitted is None else fitted.summary()
 
 
 def _judge(found: Forecast, objective: Objective) -> dict[str, Any]:
