@@ -7,7 +7,6 @@ that one driver reads both.
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -35,11 +34,12 @@ def read_body(event: object) -> Mapping[str, Any]:
     if not isinstance(raw, str) or not raw:
         raise RejectedError('the request has no body; send JSON such as {"prompt": "…"}')
     try:
-        data = base64.b64decode(raw, validate=True) if event.get("isBase64Encoded") else raw.encode()
-        body = json.loads(data.decode())
-    except (binascii.Error, UnicodeError):
+        text = base64.b64decode(raw, validate=True).decode() if event.get("isBase64Encoded") else raw
+    except ValueError:  # not base64, or not UTF-8
         raise RejectedError("the body is not UTF-8 text") from None
-    except (json.JSONDecodeError, RecursionError):
+    try:
+        body = json.loads(text)
+    except (ValueError, RecursionError):
         raise RejectedError("the body is not valid JSON") from None
     if not isinstance(body, dict):
         raise RejectedError('the body must be a JSON object such as {"prompt": "…"}')

@@ -1,0 +1,116 @@
+"""A Bedrock runtime on loopback that does what a test tells it: the real wire, under the real SDK."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+ANSWER: Mapping[str, Any] = {
+    "output": {"message": {"role": "assistant", "content": [{"text": "The answer "}, {"text": "is 42."}]}},
+    "stopReason": "end_turn",
+    "usage": {
+        "inputTokens": 11,
+        "outputTokens": 7,
+        "totalTokens": 18,
+        "cacheReadInputTokens": 5,
+        "cacheWriteInputTokens": 3,
+    },
+    "metrics": {"latencyMs": 12},
+}
+
+
+@dataclass
+class Reply:
+    """What to answer."""
+
+    status: int = 200
+    body: Mapping[str, Any] = field(default_factory=lambda: ANSWER)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    hang_before_headers: bool = False
+    hang_in_body: bool = False
+    drop: bool = False
+    """Close the connection without a word."""
+
+
+def refusal(status: int, code: str, message: str, **headers: str) -> Reply:
+    """Give an error as Bedrock writes it."""
+    return Reply(
+        status,
+        {"message": message},
+        {"x-amzn-errortype": code, **{k.replace("_", "-"): v for k, v in headers.items()}},
+    )
+
+
+class FakeBedrock:
+    """Answers with ``replies`` in turn, then with the default; keeps what it was asked."""
+
+    def __init__(self) -> None:
+        self.replies: list[Reply] = []
+        self.requests: list[dict[str, Any]] = []
+        self.paths: list[str] = []
+        self.connections = 0
+        self.released = threading.Event()
+        """Set at the end, so that no thread hangs on."""
+
+    def next_reply(self) -> Reply:
+        return self.replies.pop(0) if self.replies else Reply()
+
+
+@contextmanager
+def serving() -> Iterator[tuple[FakeBedrock, str]]:
+    """Run a server; give it and its address."""
+    state = FakeBedrock()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def setup(self) -> None:
+            super().setup()
+            state.connections += 1
+
+        def do_POST(self) -> None:
+            state.paths.append(self.path)
+            state.requests.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            reply = state.next_reply()
+            if reply.drop:
+                self.close_connection = True
+                return
+            if reply.hang_before_headers:
+                state.released.wait(30)
+                self.close_connection = True
+                return
+            body = json.dumps(reply.body).encode()
+            self.send_response(reply.status)
+            for name, value in {"content-type": "application/json", **reply.headers}.items():
+                self.send_header(name, value)
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            if reply.hang_in_body:
+                self.wfile.write(body[:10])
+                self.wfile.flush()
+                state.released.wait(30)
+                self.close_connection = True
+                return
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+            """Keep quiet."""
+
+        log: Callable[..., None] = log_message
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    try:
+        yield state, f"http://127.0.0.1:{server.server_port}"
+    finally:
+        state.released.set()
+        server.shutdown()
+        server.server_close()
+        thread.join(5)
