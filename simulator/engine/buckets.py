@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+_ROUNDING: Final = 1e-9
+"""Refills are sums of fractions: four of a quarter must make a whole token."""
+
 
 class TokenBucket:
     """A bucket that fills continuously and holds at most ``capacity`` tokens; it starts full.
@@ -28,7 +33,7 @@ class TokenBucket:
         """Take one token at ``now_tick``, and say whether there was one."""
         self._tokens = min(self._capacity, self._tokens + (now_tick - self._last_tick) * self._per_tick)
         self._last_tick = now_tick
-        if self._tokens < 1.0:
+        if self._tokens < 1.0 - _ROUNDING:
             return False
-        self._tokens -= 1.0
+        self._tokens = max(self._tokens - 1.0, 0.0)
         return True
