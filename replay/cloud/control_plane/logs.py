@@ -1,4 +1,4 @@
-"""CloudWatch Logs: moto's, with paging that misses nothing, filter patterns, query definitions, and a sink for functions."""
+"""CloudWatch Logs: moto's, with gapless paging, filter patterns, query definitions, and a sink for functions."""
 
 from __future__ import annotations
 

@@ -20,6 +20,8 @@ ECHO = """
     import json, time
 
     def handler(event, context):
+        if event.get("rawPath", "").startswith("/echo"):
+            return event
         command = event if "version" not in event else json.loads(event.get("body") or "{}")
         if "sleep_s" in command:
             time.sleep(command["sleep_s"])
