@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from hashlib import blake2b
 
 
@@ -13,3 +14,13 @@ def uniform(seed: int, *address: str | int) -> float:
     """
     digest = blake2b(repr((seed, *address)).encode(), digest_size=8).digest()
     return (int.from_bytes(digest) >> 11) * 2.0**-53
+
+
+def pick(weights: Mapping[str, float], drawn: float) -> str:
+    """Give the name whose share of [0, 1) holds ``drawn``; ``weights`` sum to 1, but for rounding."""
+    total = 0.0
+    for name, weight in weights.items():
+        total += weight
+        if drawn < total:
+            return name
+    return name

@@ -22,6 +22,7 @@ from replay.cloud.lambda_plane.ports import FunctionVersion, LogEvent
 from replay.cloud.lambda_plane.runtime_api import Answer, Event, RuntimeApi, error_payload
 from replay.cloud.lambda_plane.telemetry import Telemetry
 
+_NO_RUNTIME: Final = "Runtime.InvalidRuntime"
 _EXIT_GRACE_S: Final = 2.0
 """How long a killed process may take to be reaped before we go on without it."""
 
@@ -133,6 +134,11 @@ class Environment:
 
         A failed INIT leaves no process; INIT may then be tried again.
         """
+        if not self.version.runtime.startswith("python"):
+            message = (
+                f"the local cloud runs Python functions; {self.version.function_name} needs {self.version.runtime}"
+            )
+            return InitOutcome(0.0, "error", Answer(error_payload(_NO_RUNTIME, message), _NO_RUNTIME))
         try:
             await self._launcher.prepare(self.version, self.initialization_type)
         except CodePackageError as error:

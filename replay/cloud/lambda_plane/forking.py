@@ -7,6 +7,7 @@ import contextlib
 import itertools
 import json
 import os
+import resource
 import signal
 import socket
 import struct
@@ -23,6 +24,7 @@ from replay.errors import LocalCloudError
 GUEST: Final = Path(__file__).parent / "guest"
 _HEADER: Final = struct.Struct(">I")
 _KEEPER_DEADLINE_S: Final = 10.0
+_DESCRIPTORS: Final = 16_384
 
 
 def interpreter() -> list[str]:
@@ -261,3 +263,11 @@ def describe_exit(status: int) -> str:
             return f"signal: {'killed' if name == 'kill' else name}"
     code = os.waitstatus_to_exitcode(status)
     return f"exit status {code}"
+
+
+def raise_descriptor_limit() -> None:
+    """Allow as many open files as the system lets us: each environment takes a port, a connection and a pipe."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(_DESCRIPTORS, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

@@ -13,11 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+from replay.cloud.lambda_plane.asynchronous import run_event
 from replay.cloud.lambda_plane.attempt import Attempt, run_on
 from replay.cloud.lambda_plane.code_store import CodePackageError, CodeStore, install_runtime
-from replay.cloud.lambda_plane.draws import uniform
+from replay.cloud.lambda_plane.draws import pick, uniform
 from replay.cloud.lambda_plane.environment import Environment, EnvironmentGoneError
-from replay.cloud.lambda_plane.forking import Keeper
+from replay.cloud.lambda_plane.forking import Keeper, raise_descriptor_limit
+from replay.cloud.lambda_plane.guest.fork_server import remove_folder
 from replay.cloud.lambda_plane.invocation import Invocation, ProvisionedStatus, ThrottledError
 from replay.cloud.lambda_plane.launcher import Launcher
 from replay.cloud.lambda_plane.limits import SCALE_OUT_EXCEEDED, ConcurrencyLedger, TokenBucket
@@ -43,10 +45,6 @@ _PROVISIONED_INIT_LIMIT_S: Final = 130.0
 """INIT of a provisioned environment may take 130 s or the function's time-out, whichever is longer (Lambda developer
 guide, "Lambda execution environment")."""
 Result = TypeVar("Result")
-
-_EVENT_MAX_AGE_S: Final = 6 * 3_600.0
-_EVENT_BACKOFF_S: Final = (1.0, 300.0)
-"""A throttled asynchronous invocation is tried again after 1 s, doubling up to 5 min, for 6 h (developer guide)."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +91,7 @@ class LambdaPlane:
             lambda: TokenBucket(settings.scale_out_burst, settings.scale_out_per_s)
         )
         self._routed: defaultdict[tuple[str, str], Any] = defaultdict(itertools.count)
-        self._starts = itertools.count()
+        self._starts: defaultdict[Key, Any] = defaultdict(itertools.count)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._endings: set[asyncio.Task[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -110,6 +108,7 @@ class LambdaPlane:
             The runtime client is not installed, or the helper did not come up.
         """
         self._loop = asyncio.get_running_loop()
+        raise_descriptor_limit()
         self._folder = folder = Path(tempfile.mkdtemp(prefix="tailcast-lambda-", dir=self._settings.work_dir))
         self._keeper = await Keeper.start(folder)
         try:
@@ -136,6 +135,8 @@ class LambdaPlane:
             self._launcher.close()
         keeper, self._keeper = self._keeper, None
         await keeper.stop()
+        if self._folder is not None and self._folder.exists():  # the keeper was killed before it could
+            await asyncio.to_thread(remove_folder, str(self._folder))
         self._telemetry.flush()
 
     async def flush(self) -> None:
@@ -190,7 +191,7 @@ class LambdaPlane:
         if invocation_type == "DryRun":
             return Invocation(204, b"", request.request_id)
         if invocation_type == "Event":
-            self._spawn(self._run_event(request))
+            self._spawn(run_event(self._run, request, self._settings.event_retry_delays_s))
             return Invocation(202, b"", request.request_id)
         attempt = await asyncio.shield(self._spawn(self._run(request)))
         return Invocation(
@@ -231,13 +232,7 @@ class LambdaPlane:
         if len(route.weights) == 1:
             return next(iter(route.weights))
         address = (route.function_name, route.qualifier)
-        drawn = uniform(self._settings.seed, "route", *address, next(self._routed[address]))
-        total = 0.0
-        for version, weight in route.weights.items():
-            total += weight
-            if drawn < total:
-                return version
-        return version  # the weights sum to 1 but for rounding
+        return pick(route.weights, uniform(self._settings.seed, "route", *address, next(self._routed[address])))
 
     async def _run(self, request: Request) -> Attempt:
         """Place and run a request; again where its environment died before it took it."""
@@ -247,7 +242,7 @@ class LambdaPlane:
             try:
                 return await self._run_placed(request, placement)
             except EnvironmentGoneError:
-                continue
+                placement.environment.retired = True
             except BaseException:  # whatever state it is in, nothing else may run on it
                 placement.environment.retired = True
                 raise
@@ -260,7 +255,7 @@ class LambdaPlane:
             request,
             cold=placement.cold,
             init_limit_s=self._settings.init_limit_s,
-            at_least_init_ms=self._draw_init_ms() if placement.cold else 0.0,
+            at_least_init_ms=self._draw_init_ms(placement.environment.version) if placement.cold else 0.0,
         )
         self._telemetry.measure(
             list(
@@ -318,25 +313,6 @@ class LambdaPlane:
         self._telemetry.measure(list(of_throttle(route, int(self._clock() * 1000))))
         return ThrottledError(reason)
 
-    async def _run_event(self, request: Request) -> None:
-        """Run an asynchronous invocation, with Lambda's retries."""
-        gives_up_s = asyncio.get_running_loop().time() + _EVENT_MAX_AGE_S
-        delays = iter(self._settings.event_retry_delays_s)
-        backoff_s, longest_s = _EVENT_BACKOFF_S
-        while asyncio.get_running_loop().time() < gives_up_s:
-            try:
-                attempt = await self._run(request)
-            except ThrottledError:
-                await asyncio.sleep(backoff_s)
-                backoff_s = min(2 * backoff_s, longest_s)
-                continue
-            except (UnknownFunctionError, LocalCloudError):
-                return  # deleted meanwhile, or the plane is ending: nobody is left to tell
-            delay_s = next(delays, None)
-            if not attempt.failed or delay_s is None:
-                return
-            await asyncio.sleep(delay_s)
-
     # Environments
 
     def _pool(self, key: Key) -> VersionPool:
@@ -369,7 +345,7 @@ class LambdaPlane:
         limit_s = max(_PROVISIONED_INIT_LIMIT_S, version.timeout_s)
         failed = True
         try:
-            outcome = await environment.initialise(limit_s, at_least_ms=self._draw_init_ms())
+            outcome = await environment.initialise(limit_s, at_least_ms=self._draw_init_ms(version))
             failed = outcome.failure is not None
             if outcome.failure is not None:
                 line = environment.platform_log.init_report(
@@ -387,12 +363,13 @@ class LambdaPlane:
         pool.give_back(environment)
         return environment
 
-    def _draw_init_ms(self) -> float:
-        """Draw the INIT of the next start; 0 where INIT is real."""
+    def _draw_init_ms(self, version: FunctionVersion) -> float:
+        """Draw the INIT of the version's next start; 0 where INIT is real."""
         if self._settings.init != "replayed":
             return 0.0
         samples = self._settings.init_ms
-        return samples[int(uniform(self._settings.seed, "init", next(self._starts)) * len(samples))]
+        key = (version.function_name, version.version)
+        return samples[int(uniform(self._settings.seed, "init", *key, next(self._starts[key])) * len(samples))]
 
     def _on_process_end(self, environment: Environment) -> None:
         """Clear up after a process that ended while it was idle; a busy one is cleared up after its event."""
@@ -432,8 +409,13 @@ class LambdaPlane:
     def _spawn(self, work: Coroutine[Any, Any, Result]) -> asyncio.Task[Result]:
         task = asyncio.create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._forget)
         return task
+
+    def _forget(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.exception()  # has been told to the caller, or the caller has gone
 
     def _from_any_thread(self, callback: Callable[..., object], *arguments: object) -> None:
         if self._loop is None:

@@ -233,3 +233,28 @@ async def test_a_package_that_leaves_its_folder_is_refused(world: World, name: s
 async def test_a_package_that_is_no_zip_is_refused(world: World) -> None:
     world.catalog.deploy("f", "", code_zip=b"not a zip")
     assert payload(await world.call("f"))["errorType"] == "Runtime.InvalidCodePackage"
+
+
+async def test_another_runtime_than_python_is_refused(world: World) -> None:
+    world.catalog.deploy("f", "", runtime="nodejs22.x")
+    assert "needs nodejs22.x" in str(payload(await world.call("f"))["errorMessage"])
+
+
+async def test_a_runtime_that_never_asks_again_is_replaced(world: World) -> None:
+    world.catalog.deploy(
+        "f",
+        """
+        import os, threading, time
+
+        def handle(event, context):
+            if event:  # the answer goes out, then nothing more happens in this process
+                import awslambdaric.lambda_runtime_client as client
+                client.BaseLambdaRuntimeClient.wait_next_invocation = lambda self: time.sleep(60)
+            return os.getpid()
+        """,
+        timeout_s=0.5,
+    )
+    first = await world.answer("f", "stall")
+    async with asyncio.timeout(5):
+        assert await world.answer("f") != first
+    await world.until(lambda: not process_runs(first))

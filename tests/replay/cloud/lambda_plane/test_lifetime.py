@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from replay.errors import LocalCloudError
 from tests.replay.cloud.lambda_plane.conftest import World
 from tests.replay.cloud.lambda_plane.support import process_runs
 
@@ -114,3 +115,14 @@ async def test_log_lines_are_not_lost_at_stop(world: World) -> None:
 async def test_stopping_twice_is_fine(world: World) -> None:
     await world.plane.stop()
     await world.plane.stop()
+
+
+async def test_a_killed_helper_is_told_and_takes_everything_along(world: World) -> None:
+    world.catalog.deploy("f", "import os\n\ndef handle(event, context):\n    return [os.getpid(), os.getppid()]\n")
+    pid, helper = await world.answer("f")
+    os.kill(helper, signal.SIGKILL)
+    await world.until(lambda: not process_runs(pid))
+    with pytest.raises(LocalCloudError, match="start it again"):
+        await world.call("f")
+    await world.plane.stop()
+    assert list(world.work_dir.iterdir()) == []

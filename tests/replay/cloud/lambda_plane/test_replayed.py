@@ -20,7 +20,7 @@ SOURCE = """
 
 
 async def test_a_burst_waits_the_recorded_init_and_not_the_machine(make_world: Callable[..., Awaitable[World]]) -> None:
-    recorded = (300.0, 400.0, 500.0)
+    recorded = (300.0, 600.0, 900.0)
     world = await make_world(init="replayed", init_ms=recorded)
     world.catalog.deploy("f", SOURCE)
     world.plane.prepare("f", "$LATEST")
@@ -32,25 +32,24 @@ async def test_a_burst_waits_the_recorded_init_and_not_the_machine(make_world: C
     await world.plane.flush()
     init_ms = sorted(float(line.split("Init Duration: ")[1].split()[0]) for line in world.logs.reports("f"))
     nearest = [min(recorded, key=lambda figure: abs(figure - value)) for value in init_ms]
-    assert all(0 <= value - figure < 60 for value, figure in zip(init_ms, nearest, strict=True)), init_ms
+    assert all(0 <= value - figure < 250 for value, figure in zip(init_ms, nearest, strict=True)), init_ms
     assert set(nearest) == set(recorded)
 
 
 async def test_equal_seeds_draw_equal_inits(make_world: Callable[..., Awaitable[World]]) -> None:
     drawn = []
     for _ in range(2):
-        world = await make_world(init="replayed", init_ms=(20.0, 120.0), seed=3)
+        world = await make_world(init="replayed", init_ms=(10.0, 310.0), seed=3)
         world.catalog.deploy("f", SOURCE)
         for _ in range(6):
             await world.answer("f")
             world.plane.retire("f", None)
             await asyncio.sleep(0.05)
         await world.plane.flush()
-        drawn.append(
-            [round(float(line.split("Init Duration: ")[1].split()[0]), -2) for line in world.logs.reports("f")]
-        )
+        init_ms = [float(line.split("Init Duration: ")[1].split()[0]) for line in world.logs.reports("f")]
+        drawn.append([value >= 310 for value in init_ms])
     assert drawn[0] == drawn[1]
-    assert set(drawn[0]) == {0.0, 100.0}
+    assert set(drawn[0]) == {False, True}
 
 
 async def test_provisioned_environments_know_what_they_are(make_world: Callable[..., Awaitable[World]]) -> None:
