@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from replay.deploy.model import VARIANTS, Deployment, DeployRequest, Variant
-from replay.deploy.steps import default_state_dir, deploy, destroy, promote
+from replay.deploy.steps import default_state_dir, deploy, describe, destroy, promote
 
 __all__ = [
     "VARIANTS",
@@ -12,6 +12,7 @@ __all__ = [
     "Variant",
     "default_state_dir",
     "deploy",
+    "describe",
     "destroy",
     "promote",
 ]

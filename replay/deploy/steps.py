@@ -66,6 +66,20 @@ def promote(request: DeployRequest) -> Deployment:
         return session.promote()
 
 
+def describe(request: DeployRequest) -> Deployment:
+    """Say what stands, from the state alone; nothing is changed.
+
+    Raises
+    ------
+    DeployError
+        Nothing was deployed from the state folder, or another deployment works in it.
+    """
+    with _session(request) as session:
+        if not session.variables_file.is_file():
+            raise DeployError(f"{session.folder}: nothing was deployed from here; tailcast deploy --env {request.env}")
+        return session.describe()
+
+
 def destroy(request: DeployRequest) -> int:
     """Destroy everything that the state folder knows of; give the number of resources.
 
@@ -104,6 +118,7 @@ class _Session:
         self.changes = 0
 
     def check(self) -> None:
+        self.target.check()
         self._forget_what_is_gone()
         if self.request.variant == "optimized" and not self.pins.version("baseline"):
             raise InputError("variant='optimized': there is no baseline yet; deploy --variant baseline first")
@@ -147,6 +162,9 @@ class _Session:
         self._confirm_plan({**variables, **self._pin_variables(self.terraform.outputs())}, "")
         write_pins(self.folder, self.pins)
         self._apply_pins(variables, refresh=True)
+        return self._deployment()
+
+    def describe(self) -> Deployment:
         return self._deployment()
 
     def destroy(self) -> int:

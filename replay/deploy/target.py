@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from replay.errors import CloudError
+from replay.errors import CloudError, InputError
 
 LIVE: Final = "live"
+CONNECT_TIMEOUT_S: Final = 5.0
 _FOREIGN: Final = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN")
 """Variables of a real account's credentials, which have no meaning to a local cloud."""
 
@@ -36,6 +39,34 @@ class Target:
 
         # The provider's region is a variable of terraform/; this one is only what the SDK asks for to start.
         return {**environment(self.endpoint_url, "us-east-1"), **dict.fromkeys(_FOREIGN)}
+
+    def check(self) -> None:
+        """Connect to a local cloud, so that a wrong address is an error at once: the provider would ask nine times.
+
+        Raises
+        ------
+        InputError
+            The address is not one.
+        CloudError
+            Nothing answers there.
+        """
+        if self.endpoint_url is None:
+            return
+        try:
+            parts = urlsplit(self.endpoint_url)
+            scheme, host = parts.scheme, parts.hostname
+            port = parts.port or (443 if scheme == "https" else 80)
+        except ValueError:  # a port that is no number
+            scheme, host, port = "", None, 0
+        if host is None or scheme not in ("http", "https"):
+            raise InputError(f"endpoint {self.endpoint_url!r} is not an address such as http://127.0.0.1:5000")
+        try:
+            socket.create_connection((host, port), timeout=CONNECT_TIMEOUT_S).close()
+        except OSError as error:
+            reason = error.strerror or error
+            raise CloudError(
+                f"endpoint {self.endpoint_url}: nothing answers there ({reason}); is the local cloud up?"
+            ) from None
 
     def routed_versions(self, function_name: str, region: str) -> set[str] | None:
         """Give the versions that ``live`` routes to; None where the function or the alias is gone.
@@ -61,7 +92,9 @@ class Target:
         return routed
 
     def _lambda(self, region: str) -> Any:
-        config = Config(connect_timeout=5, read_timeout=30, retries={"mode": "standard", "total_max_attempts": 3})
+        config = Config(
+            connect_timeout=CONNECT_TIMEOUT_S, read_timeout=30, retries={"mode": "standard", "total_max_attempts": 3}
+        )
         if self.endpoint_url is None:
             return boto3.client("lambda", region_name=region, config=config)
         return boto3.client(
