@@ -23,6 +23,10 @@ async def read_body(request: web.BaseRequest, limit_bytes: int) -> bytes:
     """
     if request.content_length is not None and request.content_length > limit_bytes:
         raise BodyTooLargeError
+    if request.headers.get("Expect", "").lower() == "100-continue":
+        # The SDKs ask this before a large body, and wait a second for the answer.
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0
     chunks: list[bytes] = []
     size = 0
     async for chunk in request.content.iter_any():

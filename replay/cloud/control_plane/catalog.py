@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Final, cast
 
 from moto.awslambda.exceptions import LambdaClientError
 from moto.awslambda.models import lambda_backends
 
-from replay.cloud.control_plane.aliases import additional_weights
 from replay.cloud.control_plane.functions import DeployedFunction
 from replay.cloud.control_plane.lambda_backend import ExtendedLambdaBackend
 from replay.cloud.lambda_plane.ports import FunctionVersion, Route, UnknownFunctionError
@@ -45,14 +44,10 @@ class MotoCatalog:
             self._function(name, version)
             invoked = arn if qualifier is None else f"{arn}:{qualifier}"
             return Route(name, version, invoked, {version: 1.0})
-        self._function(name, "$LATEST")
-        try:
-            alias = self.backend.get_alias(qualifier, name)
-        except LambdaClientError as error:
-            raise UnknownFunctionError(f"Function not found: {arn}:{qualifier}") from error
-        # One read of each: an update may come between, but never half of one.
-        primary, weights = alias.function_version, additional_weights(cast("Any", alias.routing_config))
-        return Route(name, qualifier, f"{arn}:{qualifier}", {primary: 1.0 - sum(weights.values()), **weights})
+        split = self.backend.split(name, qualifier)
+        if split is None:
+            raise UnknownFunctionError(f"Function not found: {arn}:{qualifier}")
+        return Route(name, qualifier, f"{arn}:{qualifier}", split)
 
     def version(self, function_name: str, version: str) -> FunctionVersion:
         """Give one version. Raises UnknownFunctionError."""
@@ -65,11 +60,7 @@ class MotoCatalog:
 
     def account_reserved(self) -> Mapping[str, int]:
         """Give every function that has reserved concurrency."""
-        return {
-            function.function_name: int(function.reserved_concurrency)
-            for function in self.backend.list_functions()
-            if function.reserved_concurrency is not None
-        }
+        return self.backend.reservations()
 
     def _function(self, name: str, version: str) -> DeployedFunction:
         try:

@@ -89,11 +89,12 @@ class DeployedFunction(LambdaFunction):
 
     def snapshot(self) -> FunctionVersion:
         """Give this version as the data plane needs it; the same object until code or configuration change."""
-        if self._snapshot is None:
+        snapshot, revision = self._snapshot, self.revision_id
+        if snapshot is None:
             arn = self.function_arn
             if str(self.version) != "$LATEST":
                 arn = arn.rpartition(":")[0]
-            self._snapshot = FunctionVersion(
+            snapshot = FunctionVersion(
                 function_name=self.function_name,
                 version=str(self.version),
                 function_arn=arn,
@@ -108,7 +109,10 @@ class DeployedFunction(LambdaFunction):
                 log_group=self.logging_config["LogGroup"],
                 log_format=self.logging_config["LogFormat"],
             )
-        return self._snapshot
+            # The event loop asks without the lock: what was read in the middle of a change must not be kept.
+            if self.revision_id == revision:
+                self._snapshot = snapshot
+        return snapshot
 
     def _changed(self) -> None:
         self.revision_id = new_revision()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import threading
+from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any, ClassVar, Protocol, cast
 
@@ -61,6 +62,24 @@ class ExtendedLambdaBackend(LambdaBackend):
         self.provisioned = ProvisionedConfigs(self.plane)
         self._last_version: dict[str, int] = {}
         self._policies: dict[tuple[str, str], Policy] = {}
+        self._splits: dict[tuple[str, str], Mapping[str, float]] = {}
+
+    def split(self, function: str, alias: str) -> Mapping[str, float] | None:
+        """Give the versions that an alias points at with their shares, which sum to 1; None where there is no alias.
+
+        The data plane asks for each request, without the lock: a split is replaced as a whole, so that no request sees
+        the new primary version with the old weights.
+        """
+        return self._splits.get((function, alias))
+
+    def reservations(self) -> dict[str, int]:
+        """Give every function with reserved concurrency. Asked for each request too, hence without the lock."""
+        groups = list(self._lambdas._functions.values())  # noqa: SLF001
+        return {
+            group["latest"].function_name: int(group["latest"].reserved_concurrency)
+            for group in groups
+            if group["latest"].reserved_concurrency is not None
+        }
 
     @property
     def _url_module(self) -> SimpleNamespace:
@@ -166,8 +185,9 @@ class ExtendedLambdaBackend(LambdaBackend):
             if qualifier is None:
                 self.provisioned.forget(name)
                 self._last_version.pop(name, None)
-                for key in [key for key in self._policies if key[0] == name]:
-                    del self._policies[key]
+                for owned in (self._policies, self._splits):
+                    for key in [key for key in owned if key[0] == name]:
+                        del owned[key]
             else:
                 users = [
                     alias.name
@@ -196,11 +216,7 @@ class ExtendedLambdaBackend(LambdaBackend):
         with self.lock:
             function = self._latest(function_name)
             reserved = int(reserved_concurrency)
-            others = sum(
-                int(other.reserved_concurrency or 0)
-                for other in self._lambdas.latest()
-                if other.function_name != function.function_name
-            )
+            others = sum(count for name, count in self.reservations().items() if name != function.function_name)
             # 100 of an account's 1,000; a smaller account of a test keeps the same share.
             keep = min(MIN_UNRESERVED, self.account_concurrency // 10)
             if others + reserved > self.account_concurrency - keep:
@@ -219,7 +235,9 @@ class ExtendedLambdaBackend(LambdaBackend):
         """Create an alias, its routing checked."""
         with self.lock:
             check_routing(function_version, routing_config, self._versions(function_name))
-            return super().create_alias(name, function_name, function_version, description, routing_config)
+            alias = super().create_alias(name, function_name, function_version, description, routing_config)
+            self._remember_split(self.get_function(function_name).function_name, alias)
+            return alias
 
     def update_alias(
         self,
@@ -243,6 +261,7 @@ class ExtendedLambdaBackend(LambdaBackend):
             self.provisioned.check_alias_change(function, name, routing)
             alias.update(description, version, cast("str", routing))
             alias.revision_id = new_revision()
+            self._remember_split(function, alias)
             self.provisioned.alias_moved(function, name, version)
             return alias
 
@@ -252,6 +271,7 @@ class ExtendedLambdaBackend(LambdaBackend):
             function = self.get_function(function_name).function_name
             self.provisioned.forget(function, name)
             self._policies.pop((function, name), None)
+            self._splits.pop((function, name), None)
             super().delete_alias(name, function_name)
 
     # --- policies ---------------------------------------------------------------------------------------------
@@ -298,6 +318,10 @@ class ExtendedLambdaBackend(LambdaBackend):
         return [] if policy is None else list(policy.statements)
 
     # --- inner ------------------------------------------------------------------------------------------------
+
+    def _remember_split(self, function: str, alias: LambdaAlias) -> None:
+        weights = additional_weights(_routing(alias))
+        self._splits[function, alias.name] = {alias.function_version: 1.0 - sum(weights.values()), **weights}
 
     def _latest(self, function_name: str) -> DeployedFunction:
         return cast("DeployedFunction", self.get_function(function_name))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -175,3 +176,15 @@ def test_an_action_that_is_missing_says_so_and_is_not_retried(cloud: LocalCloud)
 def test_health_answers(cloud: LocalCloud) -> None:
     assert cloud.control("GET", "/_tailcast/health")["pid"] == cloud.pid
     assert call(f"{cloud.endpoint_url}/_tailcast/nothing", method="GET").status == 404
+
+
+def test_a_large_upload_does_not_wait_for_permission(cloud: LocalCloud) -> None:
+    """The SDK sends ``Expect: 100-continue`` and waits a second where nobody answers it."""
+    s3 = cloud.client("s3")
+    s3.create_bucket(Bucket="uploads")
+    started = time.perf_counter()
+
+    s3.put_object(Bucket="uploads", Key="big", Body=b"x" * 2_000_000)
+
+    assert time.perf_counter() - started < 0.9
+    assert s3.get_object(Bucket="uploads", Key="big")["Body"].read() == b"x" * 2_000_000
