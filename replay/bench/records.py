@@ -138,6 +138,16 @@ class Run:
         known = [cost for cost in costs if cost is not None]
         return sum(known) if len(known) == len(costs) else None
 
+    def label(self, cell: tuple[str, str, str]) -> str:
+        """Name a cell by what tells it from the run's other cells."""
+        target, arm, load = cell
+        parts = (
+            target if len(self.targets) > 1 or (len(self.arms) == 1 and len(self.loads) == 1) else "",
+            arm if len(self.arms) > 1 else "",
+            load if len(self.loads) > 1 else "",
+        )
+        return " · ".join(part for part in parts if part)
+
     def target_named(self, label: str) -> Target:
         """Give a target by its label."""
         return next(target for target in self.targets if target.label == label)

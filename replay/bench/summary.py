@@ -93,6 +93,8 @@ class CellSummary:
     target: str
     arm: str
     load: str
+    label: str
+    """What tells it from the run's other cells."""
     requests: int
     statuses: Mapping[str, int]
     errors: Mapping[str, int]
@@ -141,9 +143,10 @@ def summarise(run: Run) -> Summary:
     """Summarise a run."""
     groups = by_cell(run.measured())
     firsts = {m.cell: m for m in run.measurements if m.phase == "first"}
-    cells = tuple(_cell(cell, rows, firsts.get(cell)) for cell, rows in groups.items())
+    cells = tuple(_cell(cell, run.label(cell), rows, firsts.get(cell)) for cell, rows in groups.items())
+    samples = {run.label(cell): rows for cell, rows in groups.items()}
     comparisons = tuple(
-        compare_cells(groups, metric, figure) for metric in ("ttft_ms", "total_ms") for figure in ("p50", "mean")
+        compare_cells(samples, metric, figure) for metric in ("ttft_ms", "total_ms") for figure in ("p50", "mean")
     )
     return Summary(cells, tuple(c for c in comparisons if c.ranks), tuple(_notes(cells, run)))
 
@@ -168,20 +171,14 @@ def values_of(measurements: Sequence[Measurement], metric: str) -> FloatArray:
     return np.asarray(found, dtype=np.float64)
 
 
-def compare_cells(groups: Mapping[Cell, Sequence[Measurement]], metric: str, figure: str) -> Comparison:
+def compare_cells(groups: Mapping[str, Sequence[Measurement]], metric: str, figure: str) -> Comparison:
     """Compare every pair of cells by one figure (``mean``, ``p50`` …); the intervals hold for all pairs at once."""
     statistic = mean() if figure == "mean" else quantile_at(LEVELS[figure])
-    samples = {cell_label(cell): values_of(rows, metric) for cell, rows in groups.items()}
+    samples = {label: values_of(rows, metric) for label, rows in groups.items()}
     samples = {label: values for label, values in samples.items() if values.size}
     if len(samples) < 2:
         return Comparison(metric, figure, (), ())
     return Comparison(metric, figure, tuple(differences(samples, statistic)), tuple(ranks(samples, statistic)))
-
-
-def cell_label(cell: Cell) -> str:
-    """Name a cell in one line."""
-    target, arm, load = cell
-    return " · ".join(part for part in (target, arm, load) if part != "standard")
 
 
 def to_json(summary: Summary) -> dict[str, Any]:
@@ -190,7 +187,7 @@ def to_json(summary: Summary) -> dict[str, Any]:
     return document
 
 
-def _cell(cell: Cell, rows: Sequence[Measurement], first: Measurement | None) -> CellSummary:
+def _cell(cell: Cell, label: str, rows: Sequence[Measurement], first: Measurement | None) -> CellSummary:
     target, arm, load = cell
     ok = [m for m in rows if m.status == "ok"]
     metrics = {metric: found for metric in METRICS if (found := _metric(metric, ok)) is not None}
@@ -209,6 +206,7 @@ def _cell(cell: Cell, rows: Sequence[Measurement], first: Measurement | None) ->
         target=target,
         arm=arm,
         load=load,
+        label=label,
         requests=len(rows),
         statuses=dict(Counter(m.status for m in rows)),
         errors=dict(Counter(m.error for m in rows if m.error)),
@@ -261,7 +259,7 @@ def _notes(cells: Sequence[CellSummary], run: Run) -> list[str]:
     notes = [f"the run ended early: {run.ended}"] if run.ended != "complete" else []
     notes += run.warnings
     for cell in cells:
-        label = cell_label(cell.cell)
+        label = cell.label
         answered = cell.statuses.get("ok", 0)
         if answered < cell.requests:
             what = ", ".join(f"{count} {status}" for status, count in cell.statuses.items() if status != "ok")

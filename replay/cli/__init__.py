@@ -40,6 +40,10 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "drive": ("replay.cli.drive:drive", "Send open-loop load and measure what the caller sees."),
     "record": ("replay.cli.record:record", "Record a trace from CloudWatch Logs."),
     "shift": ("replay.cli.shift:shift", "Move the weights of the live alias."),
+    "bench": (
+        "replay.cli.bench:bench",
+        "Measure Bedrock models: first token, total and cost, with intervals.",
+    ),
     "demo": ("replay.cli.demo:demo", "The whole path once, on the local cloud."),
 }
 

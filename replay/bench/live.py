@@ -1,0 +1,58 @@
+"""Running figures on stderr while a benchmark runs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from replay.bench.benchmark import Benchmark, Expectation
+from replay.bench.runner import Progress
+from replay.bench.summary import by_cell, values_of
+from simulator.quantiles import quantile
+
+_EVERY_S = 0.5
+"""A redraw takes milliseconds of the interpreter that the measurement shares: seldom is better."""
+_MOST_CELLS = 24
+
+
+@contextmanager
+def shown(benchmark: Benchmark, expected: Expectation) -> Iterator[Callable[[Progress], None]]:
+    """Show running figures where stderr is a terminal; else nothing."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda _: None
+        return
+    redrawn_s = 0.0
+    with Live(console=console, auto_refresh=False, transient=True) as live:
+
+        def show(progress: Progress) -> None:
+            nonlocal redrawn_s
+            now_s = time.monotonic()
+            if now_s - redrawn_s >= _EVERY_S:
+                redrawn_s = now_s
+                live.update(_picture(progress, benchmark, expected), refresh=True)
+
+        yield show
+
+
+def _picture(progress: Progress, benchmark: Benchmark, expected: Expectation) -> Group:
+    limit = "" if benchmark.spend_limit_usd is None else f" of {benchmark.spend_limit_usd:g}"
+    cost = "cost unknown" if expected.expected_usd is None else f"{progress.spent_usd:.4f}{limit} USD"
+    head = Text(f"{progress.done} of {progress.planned} requests, {progress.under_way} under way, {cost}")
+    table = Table(box=None, pad_edge=False)
+    for column in ("cell", "n", "not ok", "TTFT p50 ms", "TTFT p95 ms", "total p50 ms"):
+        table.add_column(column, justify="left" if column == "cell" else "right")
+    measured = [m for m in progress.measurements if m.phase == "measured"]
+    for cell, rows in list(by_cell(measured).items())[:_MOST_CELLS]:
+        ttft, total = values_of(rows, "ttft_ms"), values_of(rows, "total_ms")
+        failed = sum(1 for m in rows if m.status != "ok")
+        figures = (quantile(ttft, 0.5), quantile(ttft, 0.95), quantile(total, 0.5))
+        table.add_row(" · ".join(cell), str(ttft.size), str(failed), *(f"{value:.0f}" for value in figures))
+    return Group(head, ProgressBar(total=progress.planned, completed=progress.done, width=60), table)
