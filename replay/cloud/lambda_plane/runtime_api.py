@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -79,8 +80,12 @@ class RuntimeApi:
 
     async def open(self) -> str:
         """Listen; give the address, ``host:port``."""
-        self._site = await asyncio.get_running_loop().create_server(self._server, "127.0.0.1", 0, backlog=8)
-        host, port = self._site.sockets[0].getsockname()[:2]
+        listener = socket.create_server(("127.0.0.1", 0), backlog=8)
+        # Not serving yet, this call cannot be interrupted between making the server and our holding it.
+        loop = asyncio.get_running_loop()
+        self._site = await loop.create_server(self._server, sock=listener, start_serving=False)
+        host, port = listener.getsockname()
+        await self._site.start_serving()
         return f"{host}:{port}"
 
     async def close(self) -> None:

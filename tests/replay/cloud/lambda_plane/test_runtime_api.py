@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
@@ -108,3 +109,16 @@ async def test_closing_does_not_wait_for_a_request_that_is_under_way() -> None:
         await api.close()
     assert await reader.read() in (b"", b"HTTP/1.1 400 Bad Request\r\n")
     writer.close()
+
+
+async def test_giving_up_while_it_opens_leaves_no_port() -> None:
+    for turns in range(9):
+        api = RuntimeApi()
+        opening = asyncio.create_task(api.open())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        opening.cancel()
+        await asyncio.gather(opening, return_exceptions=True)
+        await api.close()
+    del api, opening
+    gc.collect()  # a socket left open would warn here, and a warning is an error
