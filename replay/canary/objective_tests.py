@@ -68,7 +68,8 @@ class ObjectiveTests:
         self._freeze_alpha = freeze_alpha
         self._counters = _counters(spec)
         self._pooled = spec.compare == "pooled" or not spec.is_quantile
-        self._comparable = spec.is_relative and (not spec.is_quantile or spec.metric in reference.threshold_ms)
+        seen = spec.metric not in reference.unseen
+        self._comparable = seen and spec.is_relative and (not spec.is_quantile or spec.metric in reference.threshold_ms)
         self._worse: OddsTest | MeanTest | None = None
         self._better: OddsTest | MeanTest | None = None
         self._over: RateTest | None = None
@@ -79,7 +80,7 @@ class ObjectiveTests:
         self._next_bet_s = _LATER_S
         if self._comparable:
             self._worse = self._worse_test()
-        if spec.max is not None and spec.metric != COST:
+        if seen and spec.max is not None and spec.metric != COST:
             self._over = RateTest(worse_than(2.0), self._max_rate, _RESERVE)
         self._begin()
 

@@ -40,6 +40,8 @@ class Reference:
         Costs are cut to it.
     requests_per_s
         The traffic then.
+    unseen
+        Objectives that the source says nothing about; they are not judged.
     notes
         What a reader must know.
     """
@@ -51,16 +53,17 @@ class Reference:
     rates: Mapping[str, float] = field(default_factory=dict)
     cost_cap_usd: float = 1.0
     requests_per_s: float = 0.0
+    unseen: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Give the fields as JSON types."""
-        return {**asdict(self), "notes": list(self.notes)}
+        return {**asdict(self), "unseen": list(self.unseen), "notes": list(self.notes)}
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Reference:
         """Read back what :meth:`to_json` gave."""
-        return cls(**{**document, "notes": tuple(document["notes"])})
+        return cls(**{**document, "unseen": tuple(document["unseen"]), "notes": tuple(document["notes"])})
 
 
 def reference_of(
@@ -85,13 +88,17 @@ def reference_of(
     effect: dict[str, float] = {}
     sound: dict[str, float] = {}
     notes: list[str] = []
+    unseen: list[str] = []
     for spec in objectives:
-        if not spec.is_quantile or spec.tolerance is None or spec.margin is None:
+        if not spec.is_quantile:
             continue
         values = np.asarray(latencies_ms.get(spec.column, np.empty(0)), dtype=np.float64)
         values = values[np.isfinite(values)]
         if values.size == 0:
-            notes.append(f"{spec.metric}: the baseline's history holds no {spec.column}, so it cannot be compared")
+            notes.append(f"{spec.metric}: the baseline's history holds no {spec.column}, so it is not judged")
+            unseen.append(spec.metric)
+            continue
+        if spec.tolerance is None or spec.margin is None:
             continue
         needed = round(10 / (1 - spec.probability))
         if values.size < needed:
@@ -107,8 +114,11 @@ def reference_of(
         # Fixed from the past, so a bet on the cut cost stays bounded; a candidate 5 times as dear is found long before.
         cap = _CAP_FACTOR * float(np.nanquantile(cost_usd, 0.99))
     elif any(spec.metric == COST for spec in objectives):
-        notes.append(f"{COST}: the baseline's history holds no cost, so it cannot be compared")
-    return Reference(requests, threshold, effect, sound, dict(rates), cap or 1.0, requests_per_s, tuple(notes))
+        notes.append(f"{COST}: the baseline's history holds no cost, so it is not judged")
+        unseen.append(COST)
+    return Reference(
+        requests, threshold, effect, sound, dict(rates), cap or 1.0, requests_per_s, tuple(unseen), tuple(notes)
+    )
 
 
 def _odds_over(values: NDArray[np.float64], limit: float) -> float:

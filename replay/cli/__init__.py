@@ -44,6 +44,10 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
         "replay.cli.bench:bench",
         "Measure Bedrock models: first token, total and cost, with intervals.",
     ),
+    "canary": (
+        "replay.cli.canary:canary",
+        "Roll out step by step; promote, wait or roll back on evidence.",
+    ),
     "demo": ("replay.cli.demo:demo", "The whole path once, on the local cloud."),
 }
 

@@ -154,14 +154,14 @@ def rehearse_many(
     runs: int,
     seed: int,
     at_most_s: float,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Callable[[str], None] | None = None,
 ) -> Summary:
     """Rehearse a scenario ``runs`` times, each with its own traffic."""
     done = []
     for index in range(runs):
         done.append(rehearse(plan, scenario, seed=seed + index, at_most_s=at_most_s))
         if progress is not None:
-            progress(index + 1, runs)
+            progress(scenario.name)
     return summarise(scenario, done)
 
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from simulator.errors import ParameterError
+from simulator.figures import latency_of
+from simulator.trace import read_trace
 
 Floats = NDArray[np.float64]
 
@@ -136,3 +140,21 @@ def standard(rate_rps: float = 10.0) -> tuple[Scenario, ...]:
         Scenario("low traffic, sound", rate_rps / 50),
         Scenario("low traffic, errors × 5", rate_rps / 50, errors=5.0),
     )
+
+
+def with_latencies(scenarios: Sequence[Scenario], path: Path) -> list[Scenario]:
+    """Give the scenarios with the warm latencies (handler and INIT) of a recorded trace.
+
+    Raises
+    ------
+    TraceError
+        The trace cannot be read.
+    ParameterError
+        It holds no latency of an answered request.
+    """
+    trace = read_trace(path)
+    answered = (trace.frame["status"] == "ok").to_numpy() & ~trace.frame["cold"].fill_null(False).to_numpy()
+    sample = latency_of(trace, "execution_ms")[answered]
+    if not np.isfinite(sample).any():
+        raise ParameterError(f"{path}: no warm answer with duration_ms in it; record one from the logs")
+    return [replace(scenario, latency=LatencyModel.of_sample(sample)) for scenario in scenarios]

@@ -1,0 +1,428 @@
+"""``tailcast canary``: a rollout that decides on evidence, and can be left alone."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import click
+
+from replay.cli import canary_show as show
+from replay.cli import options
+from replay.errors import InputError
+
+_EXIT_NO, _EXIT_CANNOT_TELL = 1, 3
+
+
+@dataclass(frozen=True)
+class Where:
+    """The options that say which alias, and which cloud."""
+
+    env: str | None
+    function: str | None
+    alias: str
+    state_dir: Path | None
+    project: Path | None
+    endpoint_url: str | None
+    region: str | None
+    journal: str
+    folder: Path
+
+
+def _where(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that every command has, and hand them over as one value."""
+    decorators = (
+        click.option("--env", help="Deployed environment: function, versions and pins come from its state."),
+        click.option("--function", help="Function, where it was not deployed with `tailcast deploy`."),
+        click.option("--alias", default="live", show_default=True, help="The weighted alias."),
+        click.option("--state-dir", type=click.Path(file_okay=False, path_type=Path), help="As for `tailcast deploy`."),
+        click.option("--project", type=click.Path(exists=True, file_okay=False, path_type=Path), help="The checkout."),
+        click.option(
+            "--journal",
+            default="dynamodb",
+            show_default=True,
+            help="dynamodb, dynamodb:TABLE, or a folder on this machine.",
+        ),
+        click.option(
+            "--records",
+            "folder",
+            type=click.Path(file_okay=False, path_type=Path),
+            default=Path(".tailcast/canary"),
+            show_default=True,
+            help="Folder that remembers which version to go back to.",
+        ),
+        options.endpoint_url,
+        options.region,
+    )
+
+    def gathered(**values: Any) -> None:
+        names = Where.__dataclass_fields__
+        where = Where(**{name: values.pop(name) for name in names})
+        command(where, **values)
+
+    gathered.__name__ = command.__name__
+    gathered.__doc__ = command.__doc__
+    gathered.__click_params__ = list(getattr(command, "__click_params__", []))  # type: ignore[attr-defined]
+    result: Callable[..., None] = gathered
+    for decorate in reversed(decorators):
+        result = decorate(result)
+    return result
+
+
+@click.group()
+def canary() -> None:
+    r"""Roll a candidate out step by step; promote it, wait, or roll it back on evidence.
+
+    \b
+    Examples:
+      tailcast canary rehearse --plan plan.yaml                  what the plan would find, and how fast
+      tailcast canary start --env dev --plan plan.yaml
+      tailcast canary start --env dev --plan LambdaCanary10Percent5Minutes
+      tailcast canary status --env dev
+      tailcast canary abort --env dev                            one API call, whatever else is down
+    """
+
+
+@canary.command()
+@_where
+@click.option("--plan", "plan_name", default="careful", show_default=True, help="Plan file, or a built-in plan's name.")
+@click.option("--baseline", help="Published version that serves. Default: the environment's.")
+@click.option("--candidate", help="Published version to roll out. Default: the environment's.")
+@click.option(
+    "--baseline-trace", type=click.Path(path_type=Path), help="Trace for the forecast. Default: from the logs."
+)
+@click.option(
+    "--candidate-trace", type=click.Path(path_type=Path), help="Trace for the forecast. Default: from the logs."
+)
+@click.option("--no-forecast", is_flag=True, help="Start without a forecast.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the forecast.")
+@click.option("--force", is_flag=True, help="Start although the preflight refuses; the journal keeps why.")
+@click.option("--check-only", is_flag=True, help="Preflight and forecast, then stop.")
+@options.as_json
+def start(
+    where: Where,
+    plan_name: str,
+    baseline: str | None,
+    candidate: str | None,
+    baseline_trace: Path | None,
+    candidate_trace: Path | None,
+    no_forecast: bool,
+    seed: int,
+    force: bool,
+    check_only: bool,
+    as_json: bool,
+) -> None:
+    """Check everything, show the forecast of every step, then run the rollout until it has an outcome.
+
+    Exit code 0: promoted. 1: rolled back, stopped, or refused by the preflight.
+    """
+    from replay.canary.controller import begin
+    from replay.canary.errors import RefusedError
+    from replay.canary.live import holder, live_world, open_journal, remember, rollout_id
+    from replay.canary.plan_file import read_plan
+    from replay.canary.start import prepare
+    from replay.canary.state import Start
+
+    plan = read_plan(plan_name)
+    place, target, deployment = _resolve(where, baseline, candidate)
+    say = show.sayer(as_json)
+    prepared = prepare(
+        place,
+        target,
+        plan,
+        baseline_trace=baseline_trace,
+        candidate_trace=candidate_trace,
+        with_forecast=not no_forecast,
+        seed=seed,
+        say=say,
+    )
+    show.preparation(plan, prepared, as_json=as_json)
+    refused = prepared.refusals
+    if refused and not force:
+        raise RefusedError(
+            f"not started: {'; '.join(refused)} (--force starts all the same, and the journal keeps why)"
+        )
+    if check_only:
+        return
+    journal = open_journal(place, target)
+    _refuse_unfinished(journal)
+    world = live_world(place, target, plan, journal, prepared.evidence, deployment, say)
+    name = rollout_id(time.time())
+    first = Start(
+        name,
+        plan,
+        target.function,
+        target.alias,
+        target.baseline,
+        target.candidate,
+        prepared.reference,
+        prepared.intervals,
+        prepared.firing,
+        refused,
+    )
+    controller = begin(world, first, holder())
+    remember(place, target, name)
+    _run(controller, as_json=as_json)
+
+
+@canary.command()
+@_where
+@options.as_json
+def resume(where: Where, as_json: bool) -> None:
+    """Let a paused rollout go on; where its controller is gone, become its controller."""
+    from replay.canary.controller import resume as take_over
+    from replay.canary.journal import Command
+    from replay.canary.live import evidence_for, holder, live_world, remember, who
+    from replay.canary.preflight import Target
+
+    place, journal, state = _running(where)
+    start = state.start
+    if journal.holder(time.time()) is not None:
+        journal.post(start.rollout_id, Command("resume", time.time(), who()))
+        show.said(f"{start.rollout_id}: asked to go on", as_json=as_json)
+        return
+    if state.paused is not None:
+        journal.post(start.rollout_id, Command("resume", time.time(), who()))
+    target = Target(start.function, start.alias, start.baseline, start.candidate)
+    _, _, deployment = _resolve(where, start.baseline, start.candidate)
+    evidence = evidence_for(place, target, start.plan)
+    world = live_world(place, target, start.plan, journal, evidence, deployment, show.sayer(as_json))
+    controller = take_over(world, start.rollout_id, holder())
+    remember(place, target, start.rollout_id)
+    _run(controller, as_json=as_json)
+
+
+@canary.command()
+@_where
+@options.as_json
+def pause(where: Where, as_json: bool) -> None:
+    """Hold the rollout where it is. A regression that is found meanwhile is still rolled back."""
+    _command(where, "pause", as_json)
+
+
+@canary.command()
+@_where
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@options.as_json
+def promote(where: Where, yes: bool, as_json: bool) -> None:
+    """Give the candidate everything now, without waiting for evidence."""
+    if not yes:
+        click.confirm("Skip what is left of the evidence and promote the candidate?", abort=True, err=True)
+    _command(where, "promote", as_json)
+
+
+@canary.command()
+@_where
+@click.option("--to-version", help="Version to go back to. Default: the one remembered at the start.")
+@options.as_json
+def abort(where: Where, to_version: str | None, as_json: bool) -> None:
+    """Send everything to the baseline: one call to Lambda, which needs neither CloudWatch nor the journal."""
+    from replay.canary.abort import abort_now
+
+    function = where.function or _function_of(where)
+    outcome = abort_now(_place(where), function, where.alias, to_version)
+    show.said(outcome.text, as_json=as_json, **outcome.facts)
+
+
+@canary.command()
+@_where
+@options.as_json
+def status(where: Where, as_json: bool) -> None:
+    """Show where the newest rollout stands.
+
+    Exit code 0: running or promoted. 1: rolled back or stopped. 3: paused.
+    """
+    from replay.canary.report import report
+
+    _, journal, state = _running(where, ended=True)
+    document = report(journal, state.start.rollout_id, time.time())
+    show.status(document, as_json=as_json)
+    if state.outcome in ("rolled_back", "stopped"):
+        sys.exit(_EXIT_NO)
+    if state.outcome is None and state.paused is not None:
+        sys.exit(_EXIT_CANNOT_TELL)
+
+
+@canary.command()
+@_where
+@click.option("--rollout", help="Show this rollout's lines. Default: list all rollouts.")
+@click.option("--looks", is_flag=True, help="With the looks, one line each.")
+@options.as_json
+def history(where: Where, rollout: str | None, looks: bool, as_json: bool) -> None:
+    """Show every rollout of the alias, or every decision of one."""
+    from replay.canary.live import open_journal
+    from replay.canary.preflight import Target
+    from replay.canary.report import listing
+
+    place = _place(where)
+    journal = open_journal(place, Target(where.function or _function_of(where), where.alias, "", ""))
+    show.history(listing(journal, rollout, looks=looks), as_json=as_json)
+
+
+@canary.command()
+@click.option("--plan", "plan_name", default="careful", show_default=True, help="Plan file, or a built-in plan's name.")
+@click.option("--runs", type=click.IntRange(1), default=100, show_default=True, help="Rehearsals of each scenario.")
+@click.option("--rate", type=float, default=10.0, show_default=True, help="Requests a second.")
+@click.option(
+    "--baseline-trace", type=click.Path(path_type=Path), help="Take the baseline's latencies from this trace."
+)
+@click.option("--scenario", "wanted", multiple=True, help="Only scenarios whose name holds this text.")
+@click.option("--hours", type=float, default=3.0, show_default=True, help="Longest rollout, simulated hours.")
+@click.option("--seed", type=int, default=1, show_default=True)
+@options.as_json
+def rehearse(
+    plan_name: str,
+    runs: int,
+    rate: float,
+    baseline_trace: Path | None,
+    wanted: tuple[str, ...],
+    hours: float,
+    seed: int,
+    as_json: bool,
+) -> None:
+    """Run the plan's own controller in simulated time against regressions: what it finds, how fast, at what cost."""
+    from replay.canary.plan_file import read_plan
+    from replay.canary.rehearse.run import rehearse_many
+    from replay.canary.rehearse.scenario import standard, with_latencies
+
+    if not rate > 0 or not hours > 0:
+        raise InputError(f"rate {rate:g} and hours {hours:g} must be above 0")
+    plan = read_plan(plan_name)
+    scenarios = [
+        scenario
+        for scenario in standard(rate)
+        if not wanted or any(text.lower() in scenario.name.lower() for text in wanted)
+    ]
+    if not scenarios:
+        raise InputError(f"scenario {wanted[0]!r}: none of {', '.join(each.name for each in standard(rate))}")
+    if baseline_trace is not None:
+        scenarios = with_latencies(scenarios, baseline_trace)
+    with show.progress(as_json, len(scenarios) * runs) as advance:
+        summaries = [
+            rehearse_many(plan, scenario, runs=runs, seed=seed, at_most_s=hours * 3600, progress=advance)
+            for scenario in scenarios
+        ]
+    show.rehearsal(plan, summaries, as_json=as_json)
+
+
+# ---- shared ----------------------------------------------------------------------------------------------------------
+
+
+def _place(where: Where) -> Any:
+    from replay.canary.live import Place
+
+    return Place(where.region, where.endpoint_url, where.journal, where.folder)
+
+
+def _deployment(where: Where) -> Any:
+    from replay.deploy import DeployRequest, default_state_dir
+    from replay.project import find_project
+
+    root = find_project(where.project or Path.cwd())
+    env = cast("str", where.env)
+    return DeployRequest(
+        env=env,
+        variant="baseline",
+        project=root,
+        state_dir=where.state_dir or default_state_dir(root, env, where.endpoint_url),
+        endpoint_url=where.endpoint_url,
+        region=where.region,
+        progress=lambda line: click.echo(line, err=True),
+    )
+
+
+def _function_of(where: Where) -> str:
+    from replay.deploy import describe
+
+    if where.env is None:
+        raise InputError("name the alias: --env ENV, or --function NAME")
+    return describe(_deployment(where)).function_name
+
+
+def _resolve(where: Where, baseline: str | None, candidate: str | None) -> tuple[Any, Any, Any]:
+    """Give place, target and deployment (None without one)."""
+    from replay.canary.preflight import Target
+    from replay.deploy import describe
+
+    place = _place(where)
+    if where.env is None:
+        if where.function is None or baseline is None or candidate is None:
+            raise InputError("give --env ENV, or --function, --baseline and --candidate")
+        return place, Target(where.function, where.alias, baseline, candidate), None
+    request = _deployment(where)
+    found = describe(request)
+    old, new = baseline or found.versions.get("baseline"), candidate or found.versions.get("optimized")
+    if old is None or new is None:
+        missing = "baseline" if old is None else "optimized"
+        raise InputError(
+            f"env {where.env}: no {missing} is deployed; tailcast deploy --env {where.env} --variant {missing}"
+        )
+    return place, Target(found.function_name, where.alias, old, new), request
+
+
+def _running(where: Where, *, ended: bool = False) -> tuple[Any, Any, Any]:
+    """Give place, journal and state of the newest rollout."""
+    from replay.canary.live import open_journal
+    from replay.canary.preflight import Target
+    from replay.canary.state import fold
+
+    place = _place(where)
+    function = where.function or _function_of(where)
+    journal = open_journal(place, Target(function, where.alias, "", ""))
+    rollouts = journal.rollouts()
+    if not rollouts:
+        raise InputError(f"{function}:{where.alias}: no rollout was ever started; tailcast canary start")
+    state = fold(journal.lines(rollouts[-1]))
+    if state.outcome is not None and not ended:
+        raise InputError(f"rollout {rollouts[-1]} has ended ({state.outcome.replace('_', ' ')}): {state.why}")
+    return place, journal, state
+
+
+def _refuse_unfinished(journal: Any) -> None:
+    from replay.canary.state import fold
+
+    rollouts = journal.rollouts()
+    if rollouts and fold(journal.lines(rollouts[-1])).outcome is None:
+        raise InputError(
+            f"rollout {rollouts[-1]} has not ended; go on with `tailcast canary resume`, or end it with "
+            "`tailcast canary abort`"
+        )
+
+
+def _command(where: Where, name: Any, as_json: bool) -> None:
+    from replay.canary.journal import Command
+    from replay.canary.live import who
+
+    _, journal, state = _running(where)
+    if journal.holder(time.time()) is None:
+        raise InputError(
+            f"rollout {state.start.rollout_id} has no controller; take it over with `tailcast canary resume`, "
+            "or roll it back with `tailcast canary abort`"
+        )
+    journal.post(state.start.rollout_id, Command(name, time.time(), who()))
+    show.said(f"{state.start.rollout_id}: asked to {name}", as_json=as_json)
+
+
+def _run(controller: Any, *, as_json: bool) -> None:
+    try:
+        state = controller.run(show.looker(as_json))
+    except KeyboardInterrupt:
+        # The lease is given back, so that `resume` need not wait for it to run out; the weights stay as they are.
+        controller.close()
+        click.echo(
+            "interrupted: the weights stay as they are; `tailcast canary resume` goes on, `abort` rolls back", err=True
+        )
+        sys.exit(130)
+    controller.close()
+    facts: Mapping[str, Any] = {
+        "rollout": state.start.rollout_id,
+        "outcome": state.outcome,
+        "rollback_took_s": controller.rollback_took_s,
+    }
+    show.said(f"{state.outcome.replace('_', ' ')}: {state.why}", as_json=as_json, **facts)
+    if state.outcome != "promoted":
+        sys.exit(_EXIT_NO)
