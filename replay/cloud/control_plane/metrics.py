@@ -14,7 +14,6 @@ from moto.cloudwatch.exceptions import (
     InvalidParameterValue,
     ValidationError,
 )
-from moto.cloudwatch.metric_data_expression_parser import parse_expression
 from moto.cloudwatch.models import CloudWatchBackend, MetricDatumBase, cloudwatch_backends
 from moto.cloudwatch.models import MetricDatum as MotoDatum
 from moto.cloudwatch.responses import CloudWatchResponse
@@ -71,7 +70,7 @@ class ExtendedCloudWatchBackend(CloudWatchBackend):
         end_time: datetime,
         scan_by: str = "TimestampAscending",
     ) -> list[dict[str, Any]]:
-        """``GetMetricData`` for metric queries, and for expressions as far as moto knows them."""
+        """``GetMetricData`` for metric queries, and for expressions that are the id of a query before them."""
         start_s, end_s = _seconds(start_time), _seconds(end_time)
         if start_s >= end_s:
             raise ValidationError("The parameter EndTime must be greater than StartTime.")
@@ -80,16 +79,19 @@ class ExtendedCloudWatchBackend(CloudWatchBackend):
         for query in queries:
             if "MetricStat" in query:
                 result = self._metric_query(query, start_s, end_s)
-            elif query["Expression"].startswith("SELECT"):
-                raise ValidationError("The local cloud does not run Metrics Insights queries; ask for a MetricStat.")
             else:
-                values, timestamps = parse_expression(query["Expression"], results)
-                result = _result(query, query["Id"], timestamps, values)
-            if scan_by == "TimestampDescending":
-                result["timestamps"], result["values"] = result["timestamps"][::-1], result["values"][::-1]
+                known = next((found for found in results if found["id"] == query["Expression"]), None)
+                if known is None:
+                    raise ValidationError(
+                        f"The local cloud evaluates no metric math: {query['Expression']!r} is not the id of a query "
+                        "before it. Ask for the MetricStats and compute the rest."
+                    )
+                result = _result(query, query["Id"], known["timestamps"], known["values"])
             results.append(result)
             if query.get("ReturnData", True) not in (False, "false"):
                 wanted.append(result)
+        if scan_by == "TimestampDescending":
+            wanted = [{**r, "timestamps": r["timestamps"][::-1], "values": r["values"][::-1]} for r in wanted]
         return wanted
 
     def statistics(

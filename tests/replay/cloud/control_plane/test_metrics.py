@@ -95,6 +95,23 @@ def test_metric_data_of_several_queries(client: Any, namespace: str) -> None:
     assert found["n"]["Timestamps"] == [START, START + timedelta(minutes=1)]
 
 
+def test_an_expression_is_the_id_of_another_query_or_refused(client: Any, namespace: str) -> None:
+    put(client, namespace, 0, 4.0)
+    metric = {"Namespace": namespace, "MetricName": "Latency", "Dimensions": DIMENSIONS}
+    queries: list[dict[str, Any]] = [
+        {"Id": "m", "MetricStat": {"Metric": metric, "Period": 60, "Stat": "Sum"}, "ReturnData": False},
+        {"Id": "e", "Expression": "m"},
+    ]
+    times = {"StartTime": START, "EndTime": START + timedelta(minutes=5)}
+
+    (result,) = client.get_metric_data(MetricDataQueries=queries, **times)["MetricDataResults"]
+    assert (result["Id"], result["Values"]) == ("e", [4.0])
+
+    queries[1]["Expression"] = "m * 2"
+    with pytest.raises(ClientError, match="no metric math"):
+        client.get_metric_data(MetricDataQueries=queries, **times)
+
+
 def test_dimensions_must_be_the_same_not_some_of_them(client: Any, namespace: str) -> None:
     put(client, namespace, 0, 1.0)
     put(client, namespace, 0, 9.0, Dimensions=[*DIMENSIONS, {"Name": "Variant", "Value": "x"}])
