@@ -12,6 +12,7 @@ from typing import Final
 COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     # name: (module:attribute, one line for --help)
     "trace": ("simulator.cli.trace:trace", "Look into recorded traces."),
+    "explain": ("simulator.cli.explain:explain_command", "Say where a trace's latency comes from."),
     "forecast": (
         "simulator.cli.forecast:forecast_command",
         "Forecast the tail and the cost of a rollout from traces.",
