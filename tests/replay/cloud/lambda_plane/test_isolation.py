@@ -112,7 +112,7 @@ async def test_bytecode_in_the_package_is_used(world: World) -> None:
     code = compile("VALUE = 'bytecode'", "lib.py", "exec")
     header = importlib.util.MAGIC_NUMBER + (0b01).to_bytes(4, "little") + b"\0" * 8
     cached = importlib.util.cache_from_source("lib.py")
-    files = {
+    files: dict[str, str | bytes] = {
         "app.py": "import lib\n\ndef handle(event, context):\n    return lib.VALUE\n",
         "lib.py": "VALUE = 'source'\n",
         cached: header + marshal.dumps(code),

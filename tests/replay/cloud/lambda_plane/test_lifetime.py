@@ -122,6 +122,7 @@ async def test_a_killed_helper_is_told_and_takes_everything_along(world: World) 
     pid, helper = await world.answer("f")
     os.kill(helper, signal.SIGKILL)
     await world.until(lambda: not process_runs(pid))
+    await asyncio.sleep(0.05)  # for the plane to see that the socket has closed, which it did before the process ended
     with pytest.raises(LocalCloudError, match="start it again"):
         await world.call("f")
     await world.plane.stop()
