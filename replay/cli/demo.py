@@ -64,6 +64,8 @@ def demo(run_dir: Path | None, seed: int, init: str, rate_rps: float, step_s: fl
         with _signals_interrupt():
             results = Demo(plan, project, folder, display, keep=keep).run()
     except KeyboardInterrupt:
+        # An interpreter that is leaving dies of a further Ctrl-C, with an exit code that says so.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         click.echo(f"interrupted; everything was torn down, what was measured is in {folder}", err=True)
         sys.exit(_INTERRUPTED)
     if run_dir is None:
@@ -76,17 +78,28 @@ def demo(run_dir: Path | None, seed: int, init: str, rate_rps: float, step_s: fl
 
 @contextmanager
 def _signals_interrupt() -> Iterator[None]:
-    """Treat SIGTERM and SIGHUP like Ctrl-C, so that they end what the demo started as well."""
+    """Make SIGTERM and SIGHUP end what the demo started, as Ctrl-C does, and let the first one be the last.
+
+    A second Ctrl-C, from impatience, would cut the teardown short and leave behind just what it is there to end. The
+    teardown is bounded. Handlers that do nothing, not SIG_IGN: processes started later would inherit that.
+    """
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    interrupted = False
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
+        nonlocal interrupted
+        if not interrupted:
+            interrupted = True
+            click.echo("stopping ...", err=True)
+            raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    before = {number: signal.signal(number, interrupt) for number in numbers}
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        if not interrupted:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 def _point_last_to(folder: Path) -> None:

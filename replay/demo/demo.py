@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import logging
 import shutil
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from replay.aws import cloud_errors
 from replay.cloud import CloudConfig, LocalCloud
 from replay.demo.deployed import read_architecture, read_platform
 from replay.demo.display import Display
@@ -76,6 +73,7 @@ class Demo:
         self.began = datetime.now(UTC)
         self._measured: dict[str, Measured] = {}
         self._observed: list[Figure] = []
+        self._failed = False
         self._log = logging.Logger("tailcast.demo")
 
     def run(self) -> DemoResults:
@@ -119,18 +117,21 @@ class Demo:
             self.display.fail("interrupted")
             raise
         except (ReplayError, SimulatorError, OSError) as error:
-            self._log.exception("failed")
-            self.display.fail("failed")
+            self._fail()
             raise StepFailedError(f"demo: {place} failed: {error}; the log is {self._log_path}") from error
         except Exception as error:
-            self._log.exception("failed")
-            self.display.fail("failed")
+            self._fail()
             raise StepFailedError(
                 f"demo: {place} failed: {type(error).__name__}: {error}; this is a defect of tailcast's, "
                 f"please report it with {self._log_path}"
             ) from error
         self._log.info("done: %s", done)
         self.display.end(done)
+
+    def _fail(self) -> None:
+        self._failed = True
+        self._log.exception("failed")
+        self.display.fail("failed")
 
     # --- the steps -------------------------------------------------------------------------------------------------
 
@@ -329,28 +330,26 @@ class Demo:
         stack.callback(handler.close)
 
     def _tear_down(self) -> None:
-        """End the cloud and remove what only the run needed. A second Ctrl-C does not cut this short: it is bounded."""
-        with _undisturbed():
-            # Nothing is destroyed with Terraform: the cloud that holds it all ends here, and its state with it.
-            with cloud_errors("teardown"):
-                self._resources.close()
-            if not self.keep:
-                shutil.rmtree(self._work_dir, ignore_errors=True)
+        """End the cloud and remove what only the run needed; of a failed run the logs stay.
+
+        Nothing is destroyed with Terraform: the cloud that holds it all ends here, and the state goes with it.
+        """
+        self._resources.close()
+        if self.keep:
+            return
+        if self._failed:
+            _remove_all_but_logs(self._work_dir)
+        else:
+            shutil.rmtree(self._work_dir, ignore_errors=True)
 
 
-@contextmanager
-def _undisturbed() -> Iterator[None]:
-    """Hold signals that would end the process off for a moment; only the main thread can, and only it gets them."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+def _remove_all_but_logs(folder: Path) -> None:
+    for path in sorted(folder.rglob("*"), reverse=True):
+        if path.is_symlink() or (path.is_file() and path.suffix != ".log"):
+            path.unlink(missing_ok=True)
+        elif path.is_dir():
+            with suppress(OSError):  # it still holds a log
+                path.rmdir()
 
 
 def _monotonic_at(when: datetime) -> float:

@@ -20,11 +20,11 @@ from simulator.files import write_text
 from simulator.terminal import number
 
 _NAMES: Final[Mapping[str, str]] = {
-    "p50_ms": "p50, ms",
-    "p95_ms": "p95, ms",
-    "p99_ms": "p99, ms",
-    "cold_share": "cold share, %",
-    "cost_usd_per_1000": "USD per 1,000",
+    "p50_ms": "p50 (ms)",
+    "p95_ms": "p95 (ms)",
+    "p99_ms": "p99 (ms)",
+    "cold_share": "cold share (%)",
+    "cost_usd_per_1000": "cost (USD per 1,000)",
 }
 _SCALES: Final[Mapping[str, float]] = {"cold_share": 100.0}
 
@@ -67,9 +67,7 @@ def summary(comparison: Comparison) -> str:
     if comparison.coverage is None:
         return "no figure could be compared"
     parts = [
-        f"{_NAMES[metric].split(',')[0]} ±{50.0 * width:.2g} points"
-        if metric == "cold_share"
-        else f"{_NAMES[metric].split(',')[0]} ±{50.0 * width:.2g}%"
+        f"{_NAMES[metric].partition(' (')[0]} ±{50.0 * width:.2g}{' points' if metric == 'cold_share' else '%'}"
         for metric, width in widths(comparison).items()
     ]
     return (
