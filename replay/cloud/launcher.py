@@ -45,7 +45,7 @@ class Running:
         return f"http://127.0.0.1:{self.port}"
 
 
-def start_server(config: CloudConfig, folder: Path, *, detached: bool = False) -> Running:
+def start_server(config: CloudConfig, folder: Path, *, detached: bool = False, temporary: bool = False) -> Running:
     """Start a server and wait until it answers.
 
     Parameters
@@ -53,10 +53,12 @@ def start_server(config: CloudConfig, folder: Path, *, detached: bool = False) -
     config
         Its settings.
     folder
-        Where its log lies.
+        Where its log lies, and what its functions are unpacked to.
     detached
         Whether it outlives this process. Otherwise it ends when this process does, however that ends: its standard
         input is a pipe from here, and it leaves at the pipe's end.
+    temporary
+        Whether it removes ``folder`` when it ends, for the case that nobody else is there to do it.
 
     Raises
     ------
@@ -65,7 +67,8 @@ def start_server(config: CloudConfig, folder: Path, *, detached: bool = False) -
     """
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / LOG_NAME
-    command = [sys.executable, "-m", "replay.cloud.server", *(["--detached"] if detached else [])]
+    command = [sys.executable, "-m", "replay.cloud.server", "--folder", str(folder)]
+    command += ["--detached"] * detached + ["--temporary"] * temporary
     with log.open("wb") as stderr:
         process = subprocess.Popen(
             command,
@@ -164,7 +167,7 @@ class LocalCloud:
         if folder is None:
             folder = self._temporary = Path(tempfile.mkdtemp(prefix="tailcast-cloud-"))
         try:
-            self._running = start_server(self.config, folder)
+            self._running = start_server(self.config, folder, temporary=self._temporary is not None)
         except BaseException:
             self._remove_temporary()
             raise

@@ -6,6 +6,7 @@ on standard input, the port goes as one line of JSON to standard output. Where s
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import contextlib
 import gc
@@ -142,11 +143,11 @@ def plane_settings(config: CloudConfig, endpoint_url: str, work_dir: Path) -> Pl
     )
 
 
-async def serve(config: CloudConfig, *, detached: bool) -> None:
-    """Run a server until it is told to end."""
+async def serve(config: CloudConfig, folder: Path, *, detached: bool) -> None:
+    """Run a server until it is told to end; what it unpacks lies in a folder of its own within ``folder``."""
     listener = _listen(config.port)
     port = int(listener.getsockname()[1])
-    work_dir = Path(tempfile.mkdtemp(prefix="tailcast-plane-"))
+    work_dir = Path(tempfile.mkdtemp(prefix="plane-", dir=folder))
     try:
         server = Server(config, f"http://127.0.0.1:{port}", work_dir)
         ending = asyncio.Event()
@@ -232,13 +233,23 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     # Threads of the control plane hand the interpreter back to the event loop after 1 ms, not 5.
     sys.setswitchinterval(0.001)
+    parent = os.getppid()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--folder", type=Path, required=True, help="where to unpack functions")
+    parser.add_argument("--temporary", action="store_true", help="remove the folder at the end")
+    parser.add_argument("--detached", action="store_true", help="stay when standard input ends")
+    options = parser.parse_args()
     try:
         config = CloudConfig.from_json(_read_line())
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
-            runner.run(serve(config, detached="--detached" in sys.argv[1:]))
+            runner.run(serve(config, options.folder, detached=options.detached))
     except (ReplayError, SimulatorError) as error:
         print(error, file=sys.stderr)  # noqa: T201  (the launcher shows it)
         return 2
+    finally:
+        # Only what a dead parent cannot remove: a living one still wants to show the log.
+        if options.temporary and os.getppid() != parent:
+            shutil.rmtree(options.folder, ignore_errors=True)
     return 0
 
 

@@ -150,7 +150,7 @@ def make_api(
     return HttpApi(api["ApiId"], api["ApiEndpoint"], function, alias_arn, made["IntegrationId"])
 
 
-def eventually(condition: Callable[[], Any], deadline_s: float = 15.0) -> Any:
+def eventually(condition: Callable[[], Any], deadline_s: float = 30.0) -> Any:
     """Give the first true value of ``condition``; fail where none comes in time."""
     end = time.monotonic() + deadline_s
     while True:

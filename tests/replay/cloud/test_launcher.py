@@ -7,7 +7,9 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,9 +40,13 @@ def children(pid: int) -> list[int]:
     return below
 
 
-def temporary_folders() -> set[Path]:
-    root = Path(os.environ.get("TMPDIR", "/tmp"))
-    return set(root.glob("tailcast-*"))
+@pytest.fixture
+def temporary(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder for temporary files that nobody else uses."""
+    with tempfile.TemporaryDirectory() as folder:
+        monkeypatch.setenv("TMPDIR", folder)
+        monkeypatch.setattr(tempfile, "tempdir", None)
+        yield Path(folder)
 
 
 def test_two_clouds_side_by_side_know_nothing_of_each_other(cloud: LocalCloud) -> None:
@@ -52,8 +58,7 @@ def test_two_clouds_side_by_side_know_nothing_of_each_other(cloud: LocalCloud) -
         assert name not in names
 
 
-def test_the_end_leaves_nothing_behind() -> None:
-    before = temporary_folders()
+def test_the_end_leaves_nothing_behind(temporary: Path) -> None:
     with LocalCloud() as cloud:
         name = deploy(cloud)
         cloud.client("lambda").invoke(FunctionName=name, Payload=b"{}")
@@ -61,10 +66,10 @@ def test_the_end_leaves_nothing_behind() -> None:
         assert len(processes) >= 2
 
     assert not [pid for pid in processes if alive(pid)]
-    assert temporary_folders() - before == set()
+    assert list(temporary.iterdir()) == []
 
 
-def test_killing_the_parent_ends_the_cloud(tmp_path: Path) -> None:
+def test_killing_the_parent_ends_the_cloud(temporary: Path) -> None:
     script = textwrap.dedent(
         """
         import sys, time
@@ -86,6 +91,7 @@ def test_killing_the_parent_ends_the_cloud(tmp_path: Path) -> None:
         parent.wait()
 
         eventually(lambda: not [pid for pid in processes if alive(pid)])
+        assert list(temporary.iterdir()) == []
     finally:
         parent.kill()
         parent.wait()
@@ -93,7 +99,7 @@ def test_killing_the_parent_ends_the_cloud(tmp_path: Path) -> None:
             parent.stdout.close()
 
 
-def test_killing_the_server_leaves_no_environment() -> None:
+def test_killing_the_server_leaves_no_environment(temporary: Path) -> None:
     cloud = LocalCloud()
     cloud.start()
     try:
@@ -107,6 +113,7 @@ def test_killing_the_server_leaves_no_environment() -> None:
         eventually(lambda: not [pid for pid in processes if alive(pid)])
     finally:
         cloud.stop()
+    assert list(temporary.iterdir()) == []
 
 
 def test_a_taken_port_is_named(cloud: LocalCloud) -> None:
