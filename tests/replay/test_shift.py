@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import io
-import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import Any
-from uuid import uuid4
 
 import pytest
 
@@ -15,44 +12,20 @@ from replay.errors import CloudError, InputError
 from replay.shift import AliasState, parse_weight, read_alias, shift
 
 
-def package() -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        archive.writestr("app.py", "def handle(event, context):\n    return {'version': context.function_version}\n")
-    return buffer.getvalue()
-
-
 @pytest.fixture
 def client(local_cloud: LocalCloud) -> Any:
     return local_cloud.client("lambda")
 
 
-@pytest.fixture(scope="module")
-def role(local_cloud: LocalCloud) -> Iterator[str]:
-    iam = local_cloud.client("iam")
-    yield iam.create_role(RoleName="shift", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
-    iam.delete_role(RoleName="shift")
-
-
 @pytest.fixture
-def function(client: Any, role: str) -> Iterator[str]:
+def function(client: Any, new_function: Callable[[str], str]) -> str:
     """A function with versions 1, 2 and 3 and the aliases of a deployment."""
-    name = f"shift-{uuid4().hex[:8]}"
-    client.create_function(
-        FunctionName=name,
-        Runtime="python3.12",
-        Role=role,
-        Handler="app.handle",
-        Code={"ZipFile": package()},
-        Publish=True,
-    )
+    name = new_function("def handle(event, context):\n    return None\n")
     for model in ("second", "third"):
         client.update_function_configuration(FunctionName=name, Environment={"Variables": {"MODEL_ID": model}})
         client.publish_version(FunctionName=name)
-    for alias, version in {"live": "1", "baseline": "1", "optimized": "2"}.items():
-        client.create_alias(FunctionName=name, Name=alias, FunctionVersion=version)
-    yield name
-    client.delete_function(FunctionName=name)
+    client.create_alias(FunctionName=name, Name="optimized", FunctionVersion="2")
+    return name
 
 
 def test_through_a_whole_rollout(client: Any, function: str) -> None:

@@ -1,0 +1,214 @@
+"""``tailcast drive``, ``record`` and ``shift`` as a user runs them, against functions on the local cloud."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+from click.testing import CliRunner, Result
+
+from replay.cli import main
+from replay.cloud import LocalCloud
+from replay.errors import InputError
+from replay.testing import TraceReplayer
+from replay.timespan import parse_time
+from simulator.trace import make_trace, read_trace, write_trace
+
+SOURCE = """
+import json, os, time
+
+COLD = True
+
+def handle(event, context):
+    global COLD
+    started = time.perf_counter()
+    time.sleep(0.02)
+    record = {
+        "tailcast": "inference", "request_id": context.aws_request_id, "variant": "baseline",
+        "version": context.function_version, "cold": COLD,
+        "initialization_type": os.environ["AWS_LAMBDA_INITIALIZATION_TYPE"],
+        "inference_ms": (time.perf_counter() - started) * 1e3, "input_tokens": len(event["prompt"]), "status": "ok",
+    }
+    COLD = False
+    print(json.dumps(record))
+    return {"statusCode": 200, "body": "{}"}
+"""
+
+
+def run(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def function(new_function: Callable[[str], str]) -> str:
+    return new_function(SOURCE)
+
+
+@pytest.mark.usefixtures("in_local_cloud")
+def test_drive_then_record_then_shift(function: str, tmp_path: Path) -> None:
+    seen, joined = tmp_path / "seen.parquet", tmp_path / "joined.parquet"
+    driven = run("drive", f"lambda:{function}:live", "--rate", "20", "--duration", "2", "--out", seen, "--json")
+    assert driven.exit_code == 0, driven.output
+    told = json.loads(driven.stdout)
+    assert told["status"] == {"ok": told["measured"]}
+    assert told["lateness_ms"]["p99"] >= 0.0
+
+    recorded = run("record", "--function", function, "--client", seen, "--out", joined, "--settle", "1", "--json")
+    assert recorded.exit_code == 0, recorded.output
+    counts = json.loads(recorded.stdout)
+    assert counts["joined"] == counts["invocations"] == told["measured"]
+    assert counts["client"] == {"matched": told["measured"], "client_only": 0, "logs_only": 0}
+    assert counts["settled"]
+    frame = read_trace(joined).frame
+    assert frame["arrival_s"].to_list() == read_trace(seen).frame["arrival_s"].to_list()
+    assert (frame["client_ms"] > frame["duration_ms"]).all()
+    assert (frame["duration_ms"] > frame["inference_ms"]).all()
+    assert frame["cold"].sum() >= 1
+    assert frame.filter("cold")["init_ms"].null_count() == 0
+    assert frame["version"].unique().to_list() == ["1"]
+
+    moved = run("shift", "--function", function, "--weight", "10%", "--to-version", "1")
+    assert moved.exit_code == 2
+    assert moved.stderr == f"error: alias {function}:live: baseline and 1 are both version 1; nothing to shift\n"
+
+
+@pytest.mark.usefixtures("in_local_cloud")
+def test_recording_a_stretch_of_time_by_itself(function: str, tmp_path: Path) -> None:
+    out = tmp_path / "a.parquet"
+    assert (
+        run(
+            "drive", f"lambda:{function}", "--rate", "20", "--duration", "1", "--out", tmp_path / "seen.parquet"
+        ).exit_code
+        == 0
+    )
+    recorded = run("record", "--function", function, "--start", "-1m", "--out", out, "--settle", "1")
+    assert recorded.exit_code == 0, recorded.output
+    assert "with REPORT and the function's own record" in recorded.stdout
+    trace = read_trace(out)
+    assert trace.metadata.function == function
+    assert trace.frame["client_ms"].null_count() == len(trace)
+
+
+@pytest.mark.usefixtures("in_local_cloud")
+def test_shifting(function: str, in_local_cloud: LocalCloud) -> None:
+    client = in_local_cloud.client("lambda")
+    client.update_function_configuration(FunctionName=function, Environment={"Variables": {"A": "B"}})
+    client.publish_version(FunctionName=function)
+    client.create_alias(FunctionName=function, Name="optimized", FunctionVersion="2")
+    moved = run("shift", "--function", function, "--weight", "10%")
+    assert moved.exit_code == 0, moved.output
+    assert moved.stdout == f"{function}:live: version 1 90.0%, version 2 10.0%\n"
+    told = json.loads(run("shift", "--function", function, "--weight", "1", "--json").stdout)
+    assert told["after"]["version"] == "2"
+    assert told["after"]["additional"] == {}
+
+
+@pytest.mark.usefixtures("in_local_cloud")
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["shift", "--function", "f", "--weight", "1.5"], 2, "weight '1.5' is outside 0 to 1 (0% to 100%)"),
+        (["shift", "--function", "none", "--weight", "5%"], 2, "function 'none' does not exist here"),
+        (["record", "--function", "none", "--start", "-5m", "--out", "OUT"], 2, "function 'none' does not exist here"),
+        (["record", "--function", "f", "--out", "OUT"], 2, "give --start, or --client"),
+        (["record", "--function", "f", "--start", "noon", "--out", "OUT"], 2, "time 'noon' cannot be read"),
+        (
+            ["record", "--function", "f", "--start", "-5m", "--variant", "x", "--log-group", "g", "--out", "OUT"],
+            2,
+            "VERSION=NAME",
+        ),
+        (
+            ["record", "--function", "f", "--start", "-5m", "--log-group", "none", "--out", "OUT"],
+            2,
+            "log group 'none' does not",
+        ),
+        (
+            ["record", "--function", "f", "--client", "none.parquet", "--out", "OUT"],
+            2,
+            "none.parquet: no such trace file",
+        ),
+        (["drive", "lambda:", "--rate", "1", "--duration", "1", "--out", "OUT"], 2, "target 'lambda:'"),
+        (["drive", "http://127.0.0.1:1/", "--rate", "1", "--out", "OUT"], 2, "give --rate and --duration"),
+        (["drive", "http://127.0.0.1:1/", "--rate", "-1", "--duration", "1", "--out", "OUT"], 2, "rate_rps=-1.0"),
+        (["drive", "http://127.0.0.1:1/", "--rate", "9", "--duration", "2", "--out", "OUT"], 4, "is it up?"),
+        (["drive", "http://127.0.0.1:1/", "--arrivals", "none.parquet", "--out", "OUT"], 2, "no such trace file"),
+        (
+            ["drive", "http://127.0.0.1:1/", "--arrivals", "x", "--rate", "1", "--out", "OUT"],
+            2,
+            "--arrivals brings its own times",
+        ),
+        (
+            ["drive", "http://127.0.0.1:1/", "--rate", "1", "--duration", "9", "--prompts", "none.txt", "--out", "OUT"],
+            2,
+            "none.txt: no such prompt file",
+        ),
+    ],
+)
+def test_mistakes_are_one_line_and_write_nothing(arguments: list[str], code: int, message: str, tmp_path: Path) -> None:
+    out = tmp_path / "out.parquet"
+    done = run(*[str(out) if argument == "OUT" else argument for argument in arguments])
+    assert done.exit_code == code, done.output
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1
+    assert message in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("in_local_cloud")
+def test_ctrl_c_keeps_what_was_measured(function: str, tmp_path: Path) -> None:
+    out = tmp_path / "seen.parquet"
+    code = (
+        "import os, signal, threading; from replay.cli import main;"
+        "threading.Timer(4.0, os.kill, (os.getpid(), signal.SIGINT)).start(); main()"
+    )
+    arguments = ["drive", f"lambda:{function}:live", "--rate", "20", "--duration", "60", "--out", str(out)]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 130, done.stderr
+    assert "interrupted:" in done.stderr
+    assert 0 < len(read_trace(out)) < 200
+
+
+@pytest.mark.slo("p50 < 2 s", "error_rate < 5%")
+def test_a_recorded_trace_replayed_against_an_alias(
+    function: str, local_cloud: LocalCloud, replay_trace: TraceReplayer, tmp_path: Path
+) -> None:
+    """The plugin on a deployed alias: recorded arrivals, real environments, judged by the marker above."""
+    recorded = make_trace(pl.DataFrame({"arrival_s": [number * 0.02 for number in range(60)]}))
+    path = write_trace(recorded, tmp_path / "recorded.parquet")
+    seen = replay_trace(path, f"lambda:{function}:live", cloud=local_cloud, speed=0.5)
+    assert len(seen) == 60
+    assert seen.frame["arrival_s"][-1] == pytest.approx(59 * 0.04)
+    assert seen.frame["request_id"].null_count() == 0
+
+
+NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("now", NOW),
+        ("-90s", NOW - timedelta(seconds=90)),
+        ("-1.5h", NOW - timedelta(minutes=90)),
+        ("-2d", NOW - timedelta(days=2)),
+        ("2026-11-21T10:00:00Z", NOW - timedelta(hours=2)),
+        ("2026-11-21 10:00", NOW - timedelta(hours=2)),
+        ("2026-11-21T12:00:00+02:00", NOW - timedelta(hours=2)),
+    ],
+)
+def test_times(text: str, expected: datetime) -> None:
+    assert parse_time(text, now=NOW) == expected
+
+
+@pytest.mark.parametrize("text", ["", "15m", "-15", "-15 min", "yesterday", "2026-13-01"])
+def test_times_that_cannot_be_read(text: str) -> None:
+    with pytest.raises(InputError, match="time"):
+        parse_time(text, now=NOW)
