@@ -80,6 +80,10 @@ class LazyGroup(click.Group):
             _fail(str(error), 2)
         except ReplayError as error:
             _fail(str(error), error.exit_code)
+        except KeyboardInterrupt:
+            # click's own answer is exit code 1, which here means "done, and the answer is no".
+            click.echo("interrupted", err=True)
+            sys.exit(130)
 
 
 def _with_paragraphs(command: click.Command) -> click.Command:
