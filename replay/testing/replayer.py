@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from replay.drive import BUILT_IN_PROMPTS, HttpTarget, LambdaTarget, Target, drive, parse_target
 from replay.errors import InputError
 from replay.testing.in_process import Handler, InProcessTarget
 from simulator.arrivals import replay
+from simulator.platform import Platform
+from simulator.resimulate import resimulate
 from simulator.trace import Trace, TraceMetadata, read_trace
 
 if TYPE_CHECKING:
     from replay.cloud import LocalCloud
 
-Against = str | Handler | HttpTarget | LambdaTarget | InProcessTarget
+SIMULATOR: Final = "simulator"
+Against = str | Handler | HttpTarget | LambdaTarget | InProcessTarget | Platform
 
 
 @dataclass
@@ -45,7 +48,9 @@ class TraceReplayer:
         trace
             A trace, or the path of its Parquet file.
         against
-            An address, ``lambda:FUNCTION:ALIAS``, a Lambda handler to call in this process, or a target.
+            An address, ``lambda:FUNCTION:ALIAS``, a Lambda handler to call in this process, or a target. Or
+            ``simulator``, or a :class:`simulator.platform.Platform` of one version: the service is fitted from
+            ``trace`` and its arrivals go through the simulator, once, from a cold begin.
         cloud
             The local cloud that ``lambda:…`` lives in; None for AWS.
         speed
@@ -58,7 +63,8 @@ class TraceReplayer:
         Raises
         ------
         InputError, SimulatorError
-            An ``against`` that is none of these, or a trace that cannot be read or replayed.
+            An ``against`` that is none of these, a trace that cannot be read or replayed, or one from which no
+            service can be fitted.
         CloudError
             Nothing reached the target.
         """
@@ -67,8 +73,12 @@ class TraceReplayer:
             if first < 1:
                 raise InputError(f"first={first!r} must be at least 1")
             recorded = replace(recorded, frame=recorded.frame.head(first))
-        arrivals_s = replay(recorded, speed=speed).arrival_s
-        result = drive(_target(against, cloud), arrivals_s, prompts=prompts, deadline_s=deadline_s, seed=seed)
+        arrivals = replay(recorded, speed=speed)
+        if against == SIMULATOR or isinstance(against, Platform):
+            platform = against if isinstance(against, Platform) else None
+            return self.observe(resimulate(recorded, arrivals, platform=platform, seed=seed))
+        target = _target(against, cloud)
+        result = drive(target, arrivals.arrival_s, prompts=prompts, deadline_s=deadline_s, seed=seed)
         if result.interrupted:
             raise KeyboardInterrupt
         return self.observe(result.trace)
@@ -96,7 +106,7 @@ class TraceReplayer:
         return Trace(frame, TraceMetadata(source="replay"))
 
 
-def _target(against: Against, cloud: LocalCloud | None) -> Target:
+def _target(against: str | Handler | HttpTarget | LambdaTarget | InProcessTarget, cloud: LocalCloud | None) -> Target:
     if isinstance(against, str):
         if cloud is None:
             return parse_target(against)
@@ -109,4 +119,4 @@ def _target(against: Against, cloud: LocalCloud | None) -> Target:
         return against
     if callable(against):
         return InProcessTarget(against)
-    raise InputError(f"against={against!r} is no address, no lambda:FUNCTION:ALIAS and no handler")
+    raise InputError(f"against={against!r} is no address, no lambda:FUNCTION:ALIAS, no handler and not 'simulator'")

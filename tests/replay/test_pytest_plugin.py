@@ -124,6 +124,34 @@ def test_it(replay_trace):
     result.stdout.fnmatch_lines(["objective missed: error_rate < 1%: fail; error_rate = 100.00% *n = 10)"])
 
 
+def test_against_the_simulator(pytester: pytest.Pytester) -> None:
+    """A recording of 100 ms requests, replayed at the same and at a platform that throttles."""
+    result = run(
+        pytester,
+        """
+import numpy as np
+from simulator.platform import Platform, VersionSettings
+
+WARM = make_trace(pl.DataFrame({
+    "arrival_s": np.arange(400) * 0.05, "client_ms": np.random.default_rng(1).uniform(90.0, 110.0, 400),
+    "cold": [False] * 400, "variant": ["baseline"] * 400}))
+
+@pytest.mark.slo("p50 < 130 ms", "error_rate < 1%")
+def test_as_it_is(replay_trace):
+    seen = replay_trace(WARM, "simulator", seed=3)
+    assert seen.metadata.source == "simulated"
+    assert len(seen) == 400
+    assert 1 <= seen.frame["cold"].sum() <= 30  # the first second: nothing is warm yet
+
+@pytest.mark.slo("error_rate < 1%")
+def test_where_it_throttles(replay_trace):
+    replay_trace(WARM, Platform(versions={"baseline": VersionSettings(concurrency_limit=1)}))
+""",
+    )
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(["objective missed: error_rate < 1%: fail; *n = 400)"])
+
+
 def test_an_own_trace_is_judged(pytester: pytest.Pytester) -> None:
     result = run(
         pytester,

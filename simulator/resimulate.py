@@ -1,0 +1,66 @@
+"""One simulated run of a recorded function: its own service, under other arrivals or on another platform."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from simulator.arrivals import ArrivalPlan
+from simulator.draws import Draws, Randomness, Use
+from simulator.engine.reference import simulate
+from simulator.figures import Latency
+from simulator.forecast import rows_of
+from simulator.platform import BASELINE, Platform, VersionSettings
+from simulator.rollout import Rollout, Stage
+from simulator.service import fit_services
+from simulator.simulated import trace_of
+from simulator.trace import Trace
+
+
+def resimulate(trace: Trace, arrivals: ArrivalPlan, *, platform: Platform | None = None, seed: int = 0) -> Trace:
+    """Fit the service of ``trace`` and send ``arrivals`` once through ``platform``, which begins without environments.
+
+    One run is one draw: for an interval use :func:`simulator.forecast.forecast`.
+
+    Parameters
+    ----------
+    trace
+        A recording of one variant.
+    arrivals
+        When the requests come.
+    platform
+        One version. None: AWS's defaults for the variant that was recorded.
+    seed
+        The same seed gives the same trace.
+
+    Raises
+    ------
+    ParameterError
+        A platform of more than one version, or a trace of several variants of which none is the platform's.
+    FitError
+        Too few warm requests in ``trace``.
+    """
+    if platform is None:
+        name = (trace.variants() or [BASELINE])[0]
+        platform = Platform(versions={name: VersionSettings()})
+    name = platform.names[0]
+    rows = rows_of(trace, name)
+    # As in a forecast: what the caller saw where most rows have it, else what Lambda reported.
+    recorded = float(rows.frame["client_ms"].is_not_null().mean() or 0.0)  # type: ignore[arg-type]
+    latency: Latency = "client_ms" if recorded >= 0.5 else "execution_ms"
+    fit = fit_services({name: rows}, latency=latency, token_usd={name: np.zeros(len(rows))})[name]
+    randomness = Randomness(seed)
+    arrival_s = arrivals.draw(randomness.generator(Use.ARRIVAL))
+    # Its drift is taken as of the recording's end: what comes next.
+    end_s = float(rows.frame["arrival_s"][-1])
+    drawn = fit.prepare(end_s, end_s + arrivals.duration_s).draw(randomness, end_s + arrival_s, version=0)
+    draws = Draws(
+        arrival_s=arrival_s,
+        route=randomness.uniforms(Use.ROUTE, arrival_s.size)[None, :],
+        handler_ms=drawn.handler_ms[None, None, :],
+        cold_handler_ms=drawn.cold_handler_ms[None, None, :],
+        init_ms=drawn.init_ms[None, None, :],
+        setup_ms=drawn.setup_ms[None, None, :],
+        overhead_ms=drawn.overhead_ms[None, None, :],
+        keep_alive_s=np.full((1, arrival_s.size), platform.keep_alive_s),
+    )
+    return trace_of(simulate(draws, platform, Rollout((Stage(0.0, 0.0),))), platform)
