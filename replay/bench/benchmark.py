@@ -75,7 +75,7 @@ class Expectation:
 def expect(benchmark: Benchmark) -> Expectation:
     """Say what a benchmark would cost, without sending anything."""
     prices, stages = benchmark.price_list(), benchmark.stages()
-    items = [item for stage in stages for item in stage.items]
+    items = [item for stage in stages for item in (*stage.firsts, *stage.items)]
     expected = [prices.expected_usd(item.target.label, item.arm) for item in items]
     highest = [prices.at_most_usd(item.target.label, item.arm) for item in items]
     spans = [stage.items[-1].intended_s for stage in stages]

@@ -70,8 +70,6 @@ class Item:
     arm: Arm
     key: str
     """Of its prompt, see :func:`replay.bench.prompts.make_prompt`."""
-    first: bool
-    """Whether it is the run's first to its target."""
     intended_s: float | None
     """Since its load's start; None in a closed loop, where it is the moment a caller is free."""
 
@@ -87,6 +85,8 @@ class Stage:
 
     load: Load
     items: tuple[Item, ...]
+    firsts: tuple[Item, ...] = ()
+    """The run's first request to each target, with its first arm: made alone, before everything else."""
 
 
 def make_plan(
@@ -128,25 +128,24 @@ def make_plan(
     parts = [(load, rounds) for rounds in halves for load in _shuffled(list(loads), rng)]
     stages: list[Stage] = []
     sequence = 0
-    seen: set[str] = set()
     for load, rounds in parts:
-        drafts: list[tuple[Target, str, bool]] = []
+        drafts: list[tuple[Target, str]] = []
         for _ in range(rounds):
-            cells = [(target, label) for target in targets for label in arms]
-            for target, label in _shuffled(cells, rng):
-                if target.label not in seen:
-                    seen.add(target.label)
-                    drafts.append((target, label, True))
-                drafts.append((target, label, False))
+            drafts += _shuffled([(target, label) for target in targets for label in arms], rng)
         intended = _intended(load, len(drafts), rng)
         sizes = _recorded_sizes(load, len(drafts))
+        firsts = []
+        if not stages:
+            label, arm = next(iter(arms.items()))
+            firsts = [Item(index, target, label, arm, f"{seed}/{index}", None) for index, target in enumerate(targets)]
+            sequence = len(firsts)
         items = []
-        for index, (target, label, first) in enumerate(drafts):
+        for index, (target, label) in enumerate(drafts):
             arm = _sized(arms[label], sizes[index]) if sizes else arms[label]
             key = f"{seed}/{target.label}" if arm.cache == "read" else f"{seed}/{sequence}"
-            items.append(Item(sequence, target, label, arm, key, first, intended[index]))
+            items.append(Item(sequence, target, label, arm, key, intended[index]))
             sequence += 1
-        stages.append(Stage(load, tuple(items)))
+        stages.append(Stage(load, tuple(items), tuple(firsts)))
     return stages
 
 

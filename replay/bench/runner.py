@@ -94,7 +94,7 @@ class Runner:
 
     def run(self, stages: Sequence[Stage]) -> Ended:
         """Make the requests; an interrupt (Ctrl-C) ends the run, and what was measured is given."""
-        progress = Progress(sum(len(stage.items) for stage in stages))
+        progress = Progress(sum(len(stage.items) + len(stage.firsts) for stage in stages))
         interrupted = False
         started_s = time.perf_counter()
         try:
@@ -116,7 +116,7 @@ class Runner:
         return Ended(ordered, reason, tuple(self._warnings))
 
     def _prepare(self, stage: Stage, progress: Progress, started_s: float) -> None:
-        """Open the connections that are to be reused, and fill the prompt caches that are to be read."""
+        """Open the connections that are to be reused, make the first requests, fill the caches that are to be read."""
         for item in {(item.target.label, item.target.region): item for item in stage.items}.values():
             self._caller.prepare(item.target)
         reusing = [item for item in stage.items if item.arm.connection == "reused"]
@@ -126,6 +126,10 @@ class Runner:
                 if (why := self._caller.open_connection(item.target)) is not None:
                     self._warnings.append(f"{item.target.label}: no connection could be opened ahead: {why}")
                     break
+        for item in stage.firsts:
+            if not self._stop.is_set() and (estimate := self._reserve(item)) is not None:
+                progress.measurements.append(self._one(item, "first", stage.load, None, started_s, estimate))
+                progress.done += 1
         reading = {(item.target.label, item.key): item for item in stage.items if item.arm.cache == "read"}
         for item in reading.values():
             if not self._stop.is_set() and (estimate := self._reserve(item)) is not None:
@@ -154,9 +158,8 @@ class Runner:
                     estimate = self._reserve(item)
                     if estimate is None:
                         break
-                    phase: Phase = "first" if item.first else "measured"
                     progress.under_way += 1
-                    pending.add(pool.submit(self._one, item, phase, load, intended_s, started_s, estimate))
+                    pending.add(pool.submit(self._one, item, "measured", load, intended_s, started_s, estimate))
                 while pending and not self._stop.is_set():
                     pending = self._collect(pending, progress)
             except KeyboardInterrupt:

@@ -34,9 +34,17 @@ class Table:
         """Draw it for a terminal."""
         table = RichTable(title=self.title, title_justify="left", title_style="bold", box=None, pad_edge=False)
         for index, column in enumerate(self.columns):
-            table.add_column(column, justify="left" if index == 0 else "right", overflow="fold")
+            first = index == 0
+            table.add_column(
+                column,
+                justify="left" if first or column == "how" else "right",
+                overflow="fold",
+                no_wrap=not first and column != "how",
+                min_width=18 if first else None,
+            )
         for row in self.rows:
-            table.add_row(*row)
+            # A figure's doubt stands below it: side by side, seven figures do not fit a terminal.
+            table.add_row(*(cell.replace(" [", "\n[").replace(" (n≥", "\n(n≥") for cell in row))
         return table
 
 
