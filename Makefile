@@ -31,7 +31,7 @@ $(STAMP): pyproject.toml constraints.txt
 build/.terraform-ready:
 	@mkdir -p build/bin
 	@command -v terraform >/dev/null || $(PYTHON) scripts/fetch_terraform.py --into build/bin
-	@terraform version >/dev/null && touch $@
+	@terraform version >/dev/null 2>&1 && touch $@
 
 demo: setup ## The whole path once on this machine: deploy, record, forecast, shift, compare
 	@$(BIN)/tailcast demo $(ARGS)
