@@ -22,6 +22,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from replay.cloud.precise_loop import new_event_loop
+from replay.drive.interrupts import signals_cancel_this_task
 from replay.drive.prompts import BUILT_IN_PROMPTS
 from replay.drive.result import DriveResult, Lateness
 from replay.drive.targets import Reply, Target
@@ -95,18 +96,22 @@ def drive(
     KeyboardInterrupt
         Interrupted before any request ended.
     """
-    load = drive_async(
-        target,
-        arrivals_s,
-        prompts=prompts,
-        deadline_s=deadline_s,
-        max_in_flight=max_in_flight,
-        variant=variant,
-        seed=seed,
-        progress=progress,
-    )
+
+    async def load() -> DriveResult:
+        with signals_cancel_this_task():
+            return await drive_async(
+                target,
+                arrivals_s,
+                prompts=prompts,
+                deadline_s=deadline_s,
+                max_in_flight=max_in_flight,
+                variant=variant,
+                seed=seed,
+                progress=progress,
+            )
+
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
-        return runner.run(load)
+        return runner.run(load())
 
 
 async def drive_async(

@@ -240,6 +240,38 @@ def test_ctrl_c_before_any_answer_is_an_interrupt() -> None:
         drive(Silent(), np.array([0.0, 10.0]))
 
 
+def test_a_signal_amid_the_requests_is_a_cancellation() -> None:
+    """With a handler of the program's own that raises, and requests in whose tasks it would be raised."""
+    calls: list[int] = []
+
+    def stop(number: int, _frame: object) -> None:
+        calls.append(number)
+        raise KeyboardInterrupt
+
+    class Busy:
+        label = "busy"
+
+        async def open(self) -> None: ...
+
+        async def close(self) -> None: ...
+
+        async def send(self, prompt: str) -> Reply:
+            if prompt == "now":
+                signal.raise_signal(signal.SIGTERM)
+                signal.raise_signal(signal.SIGTERM)
+            await asyncio.sleep(0.01)
+            return Reply("ok")
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        result = drive(Busy(), np.linspace(0.0, 30.0, 600), prompts=["now", *["later"] * 20])
+        assert signal.getsignal(signal.SIGTERM) is stop
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert result.interrupted
+    assert set(calls) == {signal.SIGTERM}
+
+
 async def test_a_defect_in_a_target_is_not_a_slow_network() -> None:
     class Broken:
         label = "broken"
