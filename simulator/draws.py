@@ -33,6 +33,8 @@ class Use(IntEnum):
     KEEP_ALIVE = 7
     FIT = 8
     DRIFT = 9
+    LIFETIME = 10
+    ENVIRONMENT = 11
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,9 @@ class Draws:
         ``(v, a, n)``: network and gateway, there and back.
     keep_alive_s
         ``(a, n)``: how long the environment that served the attempt stays idle before it is gone.
+    lifetime_s
+        ``(a, n)``: how long an on-demand environment that the attempt starts may live at all; what it serves when the
+        time is up it still ends. None: for ever.
     """
 
     arrival_s: FloatArray = field(repr=False)
@@ -109,6 +114,7 @@ class Draws:
     setup_ms: FloatArray = field(repr=False)
     overhead_ms: FloatArray = field(repr=False)
     keep_alive_s: FloatArray = field(repr=False)
+    lifetime_s: FloatArray | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         n = self.arrival_s.shape[0]
@@ -117,6 +123,8 @@ class Draws:
             _check(name, getattr(self, name), (versions, attempts, n))
         for name in ("route", "keep_alive_s"):
             _check(name, getattr(self, name), (attempts, n))
+        if self.lifetime_s is not None:
+            _check("lifetime_s", self.lifetime_s, (attempts, n))
         _check("arrival_s", self.arrival_s, (n,))
         if n and np.any(np.diff(self.arrival_s) < 0):
             raise ParameterError("arrival_s goes back in time; sort the requests by arrival")

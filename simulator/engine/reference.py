@@ -23,6 +23,7 @@ from simulator.rollout import Rollout
 
 TICKS_PER_SECOND: Final = 1_000_000
 _TICKS_PER_MS: Final = TICKS_PER_SECOND // 1000
+_NEVER: Final = 2**62
 
 
 def simulate(draws: Draws, platform: Platform, rollout: Rollout) -> Outcomes:
@@ -56,7 +57,7 @@ def simulate(draws: Draws, platform: Platform, rollout: Rollout) -> Outcomes:
 class _Environment:
     """One execution environment: it serves one request at a time."""
 
-    __slots__ = ("gone_at_tick", "number", "provisioned", "version")
+    __slots__ = ("ends_at_tick", "gone_at_tick", "number", "provisioned", "version")
 
     def __init__(self, number: int, version: int, *, provisioned: bool) -> None:
         self.number = number
@@ -64,6 +65,8 @@ class _Environment:
         self.provisioned = provisioned
         self.gone_at_tick = 0
         """When it ends if it stays idle; means nothing for provisioned ones, which stay."""
+        self.ends_at_tick = _NEVER
+        """When it ends at the latest, or after what it serves then."""
 
 
 class _Later(simpy.Event):
@@ -97,6 +100,8 @@ class _Run:
         self._setup_ticks = _ticks(draws.setup_ms, _TICKS_PER_MS).tolist()
         self._overhead_ticks = _ticks(draws.overhead_ms, _TICKS_PER_MS).tolist()
         self._keep_alive_ticks = _ticks(draws.keep_alive_s, TICKS_PER_SECOND).tolist()
+        lifetime_s = draws.lifetime_s
+        self._lifetime_ticks = None if lifetime_s is None else _ticks(lifetime_s, TICKS_PER_SECOND).tolist()
 
         settings = list(platform.versions.values())
         self._timeout_ticks = [round(one.timeout_s * TICKS_PER_SECOND) for one in settings]
@@ -205,6 +210,8 @@ class _Run:
             handler = self._cold_handler_ticks[version][attempt][request]
             init = self._init_ticks[version][attempt][request]
             before = self._setup_ticks[version][attempt][request]
+            if self._lifetime_ticks is not None:
+                environment.ends_at_tick = now + self._lifetime_ticks[attempt][request]
             if init > self._init_limit_ticks:
                 # Lambda gives up, and runs INIT again as part of the first invocation, under its time-out.
                 handler += init
@@ -243,7 +250,8 @@ class _Run:
             self._free_provisioned[version].append(environment)
         else:
             self._busy_on_demand -= 1
-            environment.gone_at_tick = int(self._clock.now) + self._keep_alive_ticks[end.attempt][end.request]
+            idle_until = int(self._clock.now) + self._keep_alive_ticks[end.attempt][end.request]
+            environment.gone_at_tick = min(idle_until, environment.ends_at_tick)
             self._idle[version].append(environment)
 
     def _kill(self, end: _Later) -> None:
