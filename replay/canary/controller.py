@@ -24,18 +24,24 @@ from replay.canary.batch import Batch
 from replay.canary.errors import EvidenceDownError, ForeignChangeError, JournalDownError, LeaseLostError
 from replay.canary.journal.model import Command, Journal, Kind, Lease, Line
 from replay.canary.judge import Judge, Verdict
+from replay.canary.plan import Plan
 from replay.canary.plan_file import plan_to_document
 from replay.canary.ports import Clock, EvidenceSource, Gatekeeper, LiveAlias, Notifier, Promotion
 from replay.canary.state import Outcome, RolloutState, Start, advance, fold, start_to_json
 from replay.errors import CloudError, InputError
 from replay.shift import AliasState
 
-LEASE_S: Final = 60.0
-"""How long a lease lasts; a dead controller is replaced after at most this long."""
+_LEASE_S: Final = 20.0
+_LEASE_LOOKS: Final = 6.0
 _DRAIN_AT_MOST_S: Final = 900.0
 """Lambda's longest time-out: no request of the old version can take longer."""
 _RETRY_S: Final = 1.0
 _WEIGHT_DIGITS: Final = 1e-6
+
+
+def lease_s(plan: Plan) -> float:
+    """Give how long a lease lasts: six looks; a dead controller can be replaced after at most this long."""
+    return max(_LEASE_S, _LEASE_LOOKS * plan.look_every_s)
 
 
 @dataclass(frozen=True)
@@ -328,11 +334,12 @@ class Controller:
     def _heartbeat(self) -> Iterator[None]:
         """Keep the lease while one call (Terraform) takes longer than it lasts."""
         ended = threading.Event()
+        lasts_s = lease_s(self.start.plan)
 
         def beat() -> None:
-            while not ended.wait(LEASE_S / 3):
+            while not ended.wait(lasts_s / 3):
                 try:
-                    self.world.journal.renew(self._lease, LEASE_S, self.world.clock.now_s())
+                    self.world.journal.renew(self._lease, lasts_s, self.world.clock.now_s())
                 except JournalDownError:
                     continue
                 except LeaseLostError:
@@ -401,7 +408,7 @@ class Controller:
 
     def _renew(self) -> None:
         try:
-            self._lease = self.world.journal.renew(self._lease, LEASE_S, self.world.clock.now_s())
+            self._lease = self.world.journal.renew(self._lease, lease_s(self.start.plan), self.world.clock.now_s())
             self._flush()
         except JournalDownError as error:
             self._tell_once("journal", str(error))
@@ -463,7 +470,7 @@ def begin(world: World, start: Start, holder: str) -> Controller:
         The journal or Lambda does not answer: nothing is started.
     """
     now_s = world.clock.now_s()
-    lease = world.journal.acquire(holder, LEASE_S, now_s)
+    lease = world.journal.acquire(holder, lease_s(start.plan), now_s)
     line = Line(start.rollout_id, 0, now_s, lease.token, "started", start_to_json(start, plan_to_document(start.plan)))
     alias_state = world.alias.read()
     world.journal.append(lease, line)
@@ -483,7 +490,7 @@ def resume(world: World, rollout_id: str, holder: str) -> Controller:
     JournalDownError, CloudError
         The journal or Lambda does not answer.
     """
-    lease = world.journal.acquire(holder, LEASE_S, world.clock.now_s())
+    lease = world.journal.acquire(holder, _LEASE_S, world.clock.now_s())
     lines = world.journal.lines(rollout_id)
     state = fold(lines)
     if state.start is None or state.outcome is not None:

@@ -253,6 +253,8 @@ class Judge:
         if self.plan.advance == "time":
             return f"{self._label()} held for {self.elapsed_s:.0f} s and nothing was shown to be wrong"
         lines = "; ".join(self._line(tests.spec) for tests in self._tests)
+        if self.plan.steps[self.step].weight >= 1:
+            return f"100% held for {self.elapsed_s:.0f} s and nothing was shown to be wrong: {lines}"
         return f"{self._label()} shown sound (β = {self.plan.beta:g}): {lines}"
 
     def _why_open(self, fewest: int) -> str:

@@ -28,7 +28,8 @@ _PAGE_EVENTS: Final = 10_000
 _OVERLAP_S: Final = 60.0
 _WIDE_EVERY: Final = 6
 """Every so many looks the whole of LATE_S is read again."""
-_READ_AT_MOST_S: Final = 30.0
+_READ_AT_MOST_S: Final = 10.0
+"""Well under a lease, which must not run out while a look reads."""
 
 Pricer = Callable[[Sequence[Invocation]], "np.ndarray[tuple[int], np.dtype[np.float64]]"]
 

@@ -74,12 +74,16 @@ class ObjectiveTests:
         self._better: OddsTest | MeanTest | None = None
         self._over: RateTest | None = None
         self._under: RateTest | None = None
+        self._above_floor: RateTest | None = None
+        self._under_floor: RateTest | None = None
         self._alone_worse: RateTest | None = None
         self._alone_from: int | None = None
         self._baseline_events, self._baseline_requests = 0, 0
         self._next_bet_s = _LATER_S
         if self._comparable:
             self._worse = self._worse_test()
+            if spec.negligible is not None:
+                self._above_floor = RateTest(worse_than(2.0), spec.negligible, _RESERVE)
         if seen and spec.max is not None and spec.metric != COST:
             self._over = RateTest(worse_than(2.0), self._max_rate, _RESERVE)
         self._begin()
@@ -92,7 +96,9 @@ class ObjectiveTests:
         parts = []
         if self._worse is not None:
             alone = self._alone_worse.log_e if self._alone_worse is not None else 0.0
-            parts.append(self._worse.log_e + alone)
+            worse = self._worse.log_e + alone
+            # Broken means worse than the baseline allows *and* not negligible: both must be shown.
+            parts.append(worse if self._above_floor is None else min(worse, self._above_floor.log_e))
         if self._over is not None:
             parts.append(self._over.log_e)
         if not parts:
@@ -106,7 +112,11 @@ class ObjectiveTests:
         """Logarithm of this step's e-value against "at the margin, or beyond max"; every part must be refuted."""
         parts = []
         if self._better is not None:
-            parts.append(self._better.log_e)
+            better = self._better.log_e
+            if self._under_floor is not None:
+                # Kept means better than the margin *or* negligible: two bets on one table.
+                better = combined_log_e([Share("margin", 0.5, better), Share("floor", 0.5, self._under_floor.log_e)])
+            parts.append(better)
         if self._under is not None:
             parts.append(self._under.log_e)
         # What cannot be compared (no history of it, nobody beside the candidate at 100 %) cannot hold up the rollout
@@ -142,7 +152,7 @@ class ObjectiveTests:
                 self._freeze()
 
     def _bet_anew(self, share: float) -> None:
-        for test in (self._worse, self._over, self._alone_worse):
+        for test in (self._worse, self._over, self._alone_worse, self._above_floor):
             if isinstance(test, OddsTest | RateTest):
                 test.bet_anew(share)
 
@@ -153,6 +163,8 @@ class ObjectiveTests:
                 self._better = MeanTest(1 + spec.margin, self._reference.cost_cap_usd, worse=False)
             else:
                 self._better = OddsTest(self._sound, limit=1.0 if spec.is_quantile else 1 + spec.margin)
+        if self._above_floor is not None and spec.negligible is not None:
+            self._under_floor = RateTest(better_than(0.5), spec.negligible)
         self._under = RateTest(better_than(0.5), self._max_rate) if self._over is not None else None
 
     def _compare(self, stratum: tuple[int, bool | None], candidate: Tally, baseline: Tally) -> None:
@@ -167,6 +179,9 @@ class ObjectiveTests:
         tolerance, of_tolerance = candidate.counts.get(names.tolerance, (0, 0))
         margin, of_margin = candidate.counts.get(names.margin, (0, 0))
         events, of = baseline.counts.get(names.baseline, (0, 0))
+        for floor in (self._above_floor, self._under_floor):
+            if floor is not None:
+                floor.update(tolerance, of_tolerance)
         self._baseline_events += events
         self._baseline_requests += of
         if self._alone_from is not None and stratum[0] >= self._alone_from:

@@ -45,6 +45,12 @@ _DEFAULT_LIMITS: Final[Mapping[str, tuple[float, float]]] = {
     "cold_share": (2.0, 4.0),
     COST: (0.05, 0.25),
 }
+_DEFAULT_NEGLIGIBLE: Final[Mapping[str, float]] = {
+    "error_rate": 0.001,
+    "timeout_rate": 0.001,
+    "throttle_rate": 0.001,
+    "cold_share": 0.02,
+}
 _DEFAULT_QUANTILE_LIMITS: Final = (0.10, 0.40)
 _DEFAULT_SHARES: Final[Mapping[str, float]] = {"error_rate": 4.0}
 """Parts of the error budget: errors hurt most, and are the rarest, so they get the most."""
@@ -62,6 +68,9 @@ class ObjectiveSpec:
         Absolute limit: ms, a share of 1, or US dollars per 1,000 requests. None for none.
     tolerance, margin
         Relative limits as shares of the baseline's figure; both None for an absolute objective only.
+    negligible
+        For a rate: under this share nothing is rolled back, however the baseline compares, and showing the candidate
+        under it passes the step. Without it, two versions that both never fail could never be told apart.
     share
         Parts of the error budget; what counts is the proportion between the objectives.
     compare
@@ -73,6 +82,7 @@ class ObjectiveSpec:
     max: float | None = None
     tolerance: float | None = None
     margin: float | None = None
+    negligible: float | None = None
     share: float = 1.0
     compare: Compare = "warm_and_cold"
 
@@ -94,6 +104,8 @@ class ObjectiveSpec:
                 f"{self.metric}: tolerance {self.tolerance:g} and margin {self.margin:g} must satisfy "
                 "0 ≤ tolerance < margin"
             )
+        if self.negligible is not None and (self.metric not in RATES or not 0 < self.negligible < 1):
+            raise InputError(f"{self.metric}: negligible {self.negligible!r} must lie in (0, 1), and is for rates only")
         if not (math.isfinite(self.share) and self.share > 0):
             raise InputError(f"{self.metric}: share {self.share!r} must be above 0")
 
@@ -125,6 +137,8 @@ def objective(metric: str, **limits: float | str | None) -> ObjectiveSpec:
     values: dict[str, object] = {name: value for name, value in limits.items() if value is not None}
     if not {"max", "tolerance", "margin"} & values.keys():
         values["tolerance"], values["margin"] = _DEFAULT_LIMITS.get(metric, _DEFAULT_QUANTILE_LIMITS)
+    if "tolerance" in values and metric in _DEFAULT_NEGLIGIBLE:
+        values.setdefault("negligible", _DEFAULT_NEGLIGIBLE[metric])
     values.setdefault("share", _DEFAULT_SHARES.get(metric, 1.0))
     return ObjectiveSpec(metric, **values)  # type: ignore[arg-type]
 

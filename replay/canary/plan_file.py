@@ -248,6 +248,7 @@ _OBJECTIVE: Final[Mapping[str, tuple[str, Reader]]] = {
     "max": ("max", lambda value: value),
     "tolerance": ("tolerance", share_of_one),
     "margin": ("margin", share_of_one),
+    "negligible": ("negligible", share_of_one),
     "share": ("share", _number),
     "compare": ("compare", _one_of(get_args(Compare))),
 }

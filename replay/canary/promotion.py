@@ -6,7 +6,7 @@ left to plan. Without one, the ``baseline`` alias is moved, where there is one.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from replay.aws import cloud_errors, error_code
@@ -131,11 +131,20 @@ class QuietVersion:
         self._alias = alias
         self._version = version
         self._clock = clock
+        self._from_s: float | None = None
 
     def busy(self) -> bool:
-        """Say whether a request of the version began in the newest minute that CloudWatch knows, after the shift."""
-        end = datetime.fromtimestamp(self._clock.now_s(), UTC)
-        start = end - timedelta(seconds=60)
+        """Say whether the version ran requests in a minute that began after the first time this was asked.
+
+        CloudWatch counts by the minute, so the minute of the shift itself tells nothing.
+        """
+        now_s = self._clock.now_s()
+        if self._from_s is None:
+            self._from_s = -(-now_s // 60) * 60
+        start_s = max(self._from_s, now_s // 60 * 60 - 60)
+        if now_s <= start_s:
+            return False
+        start, end = (datetime.fromtimestamp(at_s, UTC) for at_s in (start_s, now_s + 60))
         try:
             with cloud_errors("GetMetricStatistics"):
                 answer = self._cloudwatch.get_metric_statistics(

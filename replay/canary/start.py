@@ -13,6 +13,7 @@ import polars as pl
 
 from replay.aws import make_client
 from replay.canary import preflight
+from replay.canary.errors import EvidenceDownError
 from replay.canary.expectation import Duration, Expectation, durations, expect
 from replay.canary.gates import Gates, alarms_now
 from replay.canary.live import Place, evidence_for, live_alias
@@ -86,7 +87,7 @@ def prepare(
 
     Raises
     ------
-    CloudError, EvidenceDownError
+    CloudError
         AWS does not answer: nothing can be said before the start.
     """
     functions = make_client("lambda", region=place.region, endpoint_url=place.endpoint_url)
@@ -106,8 +107,12 @@ def prepare(
     ]
     evidence = evidence_for(place, target, plan)
     say("reading", {"why": f"the baseline's history of {plan.history_s / 60:.0f} min"})
-    reference = evidence.reference(time.time())
-    findings += preflight.judge_reference(plan, reference)
+    try:
+        reference = evidence.reference(time.time())
+        findings += preflight.judge_reference(plan, reference)
+    except EvidenceDownError as error:
+        reference = Reference()
+        findings.append(Finding("refuse", f"the baseline's history cannot be read: {error}"))
     expectation = None
     if with_forecast:
         say("forecasting", {"why": f"{len(plan.steps)} steps at {reference.requests_per_s:.2g} requests/s"})

@@ -132,6 +132,7 @@ GOOD_OBJECTIVES = "objectives: [{metric: error_rate}]\n"
         (GOOD_STEPS + "objectives: [{metric: p99, tolerance: 10%}]\n", "give tolerance and margin together"),
         (GOOD_STEPS + "objectives: [{metric: p99, tolerance: 50%, margin: 10%}]\n", "0 ≤ tolerance < margin"),
         (GOOD_STEPS + "objectives: [{metric: p99}, {metric: p99}]\n", "p99 stands twice"),
+        (GOOD_STEPS + "objectives: [{metric: p99, max: 1s, negligible: 1%}]\n", "is for rates only"),
         (GOOD_STEPS + "objectives: []\n", "a plan needs at least one"),
         ("steps: []\n" + GOOD_OBJECTIVES, "a plan needs at least one"),
         ("steps: [{weight: 150%, at_least: 1m, at_most: 2m}]\n" + GOOD_OBJECTIVES, "steps[0]: weight 1.5 must lie in"),
