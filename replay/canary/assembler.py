@@ -70,15 +70,20 @@ class Assembler:
     Parameters
     ----------
     grace_s
-        How long a request with a REPORT waits for the function's own record. One that timed out or crashed left none.
+        How long a request with a REPORT waits for the function's own record, which alone knows of failures that were
+        handled. One that timed out or crashed left none, and is not waited for.
+    unrecorded_grace_s
+        The same, as long as no record was ever seen: a function that writes none.
     """
 
-    grace_s: float = 15.0
+    grace_s: float = 180.0
+    unrecorded_grace_s: float = 15.0
     duplicates: int = 0
     incomplete: int = 0
     _events: dict[str, float] = field(default_factory=dict)
     _open: dict[str, Invocation] = field(default_factory=dict)
     _given: dict[str, float] = field(default_factory=dict)
+    _records: int = 0
 
     def add(self, lines: Iterable[LogLine], now_s: float) -> None:
         """Take lines; one that was seen before is skipped, so that a time range may be read again."""
@@ -101,17 +106,19 @@ class Assembler:
             else:
                 self.duplicates += one.record is not None
                 one.record = said
+                self._records += 1
 
     def complete(self, now_s: float) -> list[Invocation]:
         """Give the requests that are complete now, or as complete as they will get."""
         found = []
+        grace_s = self.grace_s if self._records else min(self.grace_s, self.unrecorded_grace_s)
         for request_id, one in list(self._open.items()):
             if one.report is None:
                 if now_s - one.first_seen_s > LATE_S:
                     del self._open[request_id]
                     self.incomplete += 1
                 continue
-            waited = now_s - one.first_seen_s > self.grace_s
+            waited = now_s - one.first_seen_s > grace_s
             if one.record is None and one.report.status == "ok" and not waited:
                 continue
             self.incomplete += one.record is None and one.report.status == "ok"
