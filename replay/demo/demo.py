@@ -16,7 +16,7 @@ from replay.demo.deployed import read_architecture, read_platform
 from replay.demo.display import Display
 from replay.demo.measure import Measured, measure
 from replay.demo.plan import LEAST_BASELINE, LEAST_CANDIDATE, DemoPlan
-from replay.demo.results import DemoResults, summary, widths, write_json
+from replay.demo.results import DemoResults, summary, widths, write_json, write_picture
 from replay.deploy import VARIANTS, Deployment, DeployRequest, deploy
 from replay.drive import HttpTarget, LambdaTarget
 from replay.errors import CloudError, ReplayError
@@ -259,6 +259,7 @@ class Demo:
         }
         write_json(self.run_dir / "results.json", document)
         self._results = DemoResults(self.run_dir, comparison, document, tuple(dict.fromkeys(self.warnings)))
+        write_picture(self.run_dir / "comparison.svg", self._results)
         self._log.info("%s", summary(comparison))
         self._tear_down()
         return f"{comparison.inside} of {comparison.checked} figures inside their intervals"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ _NAMES: Final[Mapping[str, str]] = {
     "cold_share": "cold share (%)",
     "cost_usd_per_1000": "cost (USD per 1,000)",
 }
+_PICTURE_COLUMNS: Final = 108
 _SCALES: Final[Mapping[str, float]] = {"cold_share": 100.0}
 
 
@@ -86,6 +88,13 @@ def print_results(results: DemoResults, out: Console) -> None:
     for warning in results.warnings:
         out.print(Text(f"! {warning}", style="yellow"))
     out.print(Text(f"traces and results: {results.run_dir}"))
+
+
+def write_picture(path: Path, results: DemoResults) -> None:
+    """Draw what :func:`print_results` prints as an SVG, for pages and messages."""
+    canvas = Console(record=True, width=_PICTURE_COLUMNS, file=io.StringIO(), force_terminal=True, highlight=False)
+    print_results(results, canvas)
+    write_text(path, canvas.export_svg(title="tailcast demo"))
 
 
 def comparison_table(comparison: Comparison) -> Table:

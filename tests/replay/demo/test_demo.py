@@ -76,6 +76,7 @@ def test_from_an_empty_cloud_to_a_forecast_held_to_the_facts(project: Path, tmp_
     assert results.comparison.coverage is not None
     assert results.comparison.coverage > 0.6
     assert written["mean_width"]["p50_ms"] < 0.5
+    assert (run_dir / "comparison.svg").read_text().startswith("<svg")
     assert not (run_dir / "work").exists()
     assert _children() <= before
 
