@@ -16,6 +16,10 @@ LATE_S: Final = 900.0
 """Log lines later than this are lost: as long as Lambda's longest invocation."""
 
 
+_ENOUGH: Final = 200
+"""Requests without any record, after which the function is taken to write none."""
+
+
 @dataclass
 class Invocation:
     """What is known of one request."""
@@ -73,7 +77,7 @@ class Assembler:
         How long a request with a REPORT waits for the function's own record, which alone knows of failures that were
         handled. One that timed out or crashed left none, and is not waited for.
     unrecorded_grace_s
-        The same, as long as no record was ever seen: a function that writes none.
+        The same for a function that writes no records: of the first requests, none had one.
     """
 
     grace_s: float = 180.0
@@ -111,7 +115,8 @@ class Assembler:
     def complete(self, now_s: float) -> list[Invocation]:
         """Give the requests that are complete now, or as complete as they will get."""
         found = []
-        grace_s = self.grace_s if self._records else min(self.grace_s, self.unrecorded_grace_s)
+        writes_none = not self._records and len(self._open) + len(self._given) >= _ENOUGH
+        grace_s = min(self.grace_s, self.unrecorded_grace_s) if writes_none else self.grace_s
         for request_id, one in list(self._open.items()):
             if one.report is None:
                 if now_s - one.first_seen_s > LATE_S:

@@ -173,7 +173,7 @@ def test_a_missing_record_is_waited_for_and_then_shown():
     logs.put([line for line in _lines("half", "1", START_S + 5) if "tailcast" not in line.message])
     source = _source(logs)
     assert _look(source, logs, START_S + 10).tallies == {}
-    late = _look(source, logs, START_S + 30)
+    late = _look(source, logs, START_S + 195)
     assert late.requests(candidate=False) == 1
     assert late.incomplete == 1
 
