@@ -26,7 +26,7 @@ from simulator.quantiles import FloatArray
 
 _SD_STEPS: Final = np.array([0.0, 0.03, 0.06, 0.1, 0.15, 0.2, 0.3, 0.45, 0.65, 1.0, 1.5])
 _THETA_STEPS: Final = np.array([0.05, 0.125, 1.0 / 3.0, 1.0, 3.0])
-_NO_DRIFT_PRIOR: Final = 0.5
+NO_DRIFT_PRIOR: Final = 0.5
 _PRIOR_SCALE: Final = 0.1
 
 
@@ -116,7 +116,9 @@ class DriftPaths:
         return np.asarray(mean + root @ rng.standard_normal(mean.size), dtype=np.float64)
 
 
-def fit_drift(time_s: FloatArray, value: FloatArray, error: FloatArray, *, scale: float) -> DriftFit:
+def fit_drift(
+    time_s: FloatArray, value: FloatArray, error: FloatArray, *, scale: float, no_drift: float = NO_DRIFT_PRIOR
+) -> DriftFit:
     """Fit the drift of a level.
 
     Parameters
@@ -124,16 +126,18 @@ def fit_drift(time_s: FloatArray, value: FloatArray, error: FloatArray, *, scale
     time_s, value, error
         The windows, shape ``(windows,)`` each, at least one; the errors above 0.
     scale
-        What a large drift would be, in the unit of ``value``: the spread within a window. The prior of the drift's
-        standard deviation is one half on exactly 0 and the rest half-Cauchy with a tenth of this scale.
+        What a large drift would be, in the unit of ``value``: the spread within a window.
+    no_drift
+        Prior probability of no drift at all; the rest of the prior of the drift's standard deviation is half-Cauchy
+        with a tenth of ``scale``.
     """
     span_s = max(float(time_s[-1] - time_s[0]), 1e-9)
     sds, thetas_s = [0.0], [span_s]
-    prior = [_NO_DRIFT_PRIOR]
+    prior = [no_drift]
     steps = _SD_STEPS[1:]
     # Each grid point stands for its stretch of a logarithmic axis: density × value × (equal) step.
     density = steps / (1.0 + (steps / _PRIOR_SCALE) ** 2)
-    density = (1.0 - _NO_DRIFT_PRIOR) * density / density.sum()
+    density = (1.0 - no_drift) * density / density.sum()
     for step, mass in zip(steps, density, strict=True):
         for theta_step in _THETA_STEPS:
             sds.append(step * scale)

@@ -119,7 +119,10 @@ def latency_of(trace: Trace, latency: Latency) -> FloatArray:
     if latency == "client_ms":
         column = trace.frame["client_ms"]
     else:
-        column = trace.frame.select(pl.col("duration_ms") + pl.col("init_ms").fill_null(0.0)).to_series()
+        # A cold start without its INIT has no execution time: the handler alone would pass for a fast request.
+        known = pl.when(pl.col("cold").fill_null(value=False)).then(pl.col("init_ms"))
+        init_ms = known.otherwise(pl.col("init_ms").fill_null(0.0))
+        column = trace.frame.select(pl.col("duration_ms") + init_ms).to_series()
     return np.asarray(column.cast(pl.Float64).fill_null(math.nan).to_numpy(), dtype=np.float64)
 
 

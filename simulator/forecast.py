@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import polars as pl
 
 from simulator.draws import Draws, Randomness, Use
+from simulator.engine.outcomes import Outcomes, Status
 from simulator.engine.reference import simulate
 from simulator.errors import ParameterError
 from simulator.figures import ALL, METRICS, QUANTILE_METRICS, Figure, Latency
@@ -257,13 +258,17 @@ def _replicate(
             name: np.stack([getattr(one, name) for one in drawn])[:, None, :]
             for name in ("handler_ms", "cold_handler_ms", "init_ms", "setup_ms", "overhead_ms")
         }
+        keep_alive_s, lifetime_s = _lives(platform, keep_alive, randomness, arrival_s.size)
         draws = Draws(
             arrival_s=arrival_s,
             route=randomness.uniforms(Use.ROUTE, arrival_s.size)[None, :],
-            keep_alive_s=_keep_alive_s(platform, keep_alive, randomness, arrival_s.size)[None, :],
+            keep_alive_s=keep_alive_s[None, :],
+            lifetime_s=None if lifetime_s is None else lifetime_s[None, :],
             **stacked,
         )
-        outcomes = simulate(draws, platform, rollout)
+        outcomes = _with_environment_levels(
+            simulate(draws, platform, rollout), randomness, [one.environment_log_sd for one in drawn]
+        )
         cost_usd = costs.of(outcomes, np.stack([one.token_usd for one in drawn]), platform)
         for key, (value, count) in step_figures(outcomes, step, cost_usd, timeline, platform, metrics).items():
             if key not in samples:
@@ -274,14 +279,35 @@ def _replicate(
     return samples, requests
 
 
-def _keep_alive_s(
+def _with_environment_levels(outcomes: Outcomes, randomness: Randomness, log_sds: Sequence[float]) -> Outcomes:
+    """Let each execution environment serve warm requests at a level of its own.
+
+    It differs by a few percent, which does not change who meets whom; so it is laid over the outcomes, and only over
+    requests that were answered in time.
+    """
+    if not any(log_sds):
+        return outcomes
+    own = np.zeros(outcomes.requests)
+    ours = (outcomes.environment >= 0) & ~outcomes.cold & (outcomes.status == Status.OK)
+    for version, log_sd in enumerate(log_sds):
+        rows = ours & (outcomes.version == version)
+        if log_sd > 0.0 and rows.any():
+            number = outcomes.environment[rows]
+            normal = randomness.generator(Use.ENVIRONMENT, attempt=version).standard_normal(int(number.max()) + 1)
+            own[rows] = outcomes.duration_ms[rows] * np.expm1(log_sd * normal[number])
+    return replace(outcomes, client_ms=outcomes.client_ms + own, duration_ms=outcomes.duration_ms + own)
+
+
+def _lives(
     platform: Platform, keep_alive: KeepAliveFit | None, randomness: Randomness, requests: int
-) -> FloatArray:
+) -> tuple[FloatArray, FloatArray | None]:
+    """Draw how long environments live idle, and at all (None: for ever), in seconds, shape ``(requests,)``."""
     if keep_alive is None:
-        return np.full(requests, platform.keep_alive_s)
+        return np.full(requests, platform.keep_alive_s), None
     # The stream after those of the versions' doubts.
     law = keep_alive.draw(randomness.generator(Use.FIT, attempt=len(platform.versions)))
-    return law.at(randomness.uniforms(Use.KEEP_ALIVE, requests))
+    idle_s = law.at(randomness.uniforms(Use.KEEP_ALIVE, requests))
+    return idle_s, law.lifetime.at(randomness.uniforms(Use.LIFETIME, requests))
 
 
 def _figures(

@@ -4,7 +4,8 @@ Each replication of a forecast draws its own version of the law:
 
 - the weights of the recorded values from a Bayesian bootstrap (Rubin 1981), interpolated between the order statistics;
 - beyond the last few values a generalised Pareto tail from its posterior (``tail.py``);
-- over time a level, and a stretch of the upper half, that wander as the recorded windows do (``drift.py``).
+- over time a level, and a stretch of the upper half, that wander as the recorded windows do (``drift.py``);
+- a level of each execution environment's own, spread as those of the recorded environments are (``levels.py``).
 
 All of it on the logarithm of the values, so that levels multiply.
 """
@@ -21,6 +22,7 @@ import numpy as np
 from simulator.draws import IntArray
 from simulator.drift import DriftFit, DriftPaths, fit_drift
 from simulator.errors import FitError
+from simulator.levels import LevelFit, clustering, fit_levels
 from simulator.quantiles import FloatArray
 from simulator.tail import TailFit, fit_tail
 
@@ -37,6 +39,8 @@ _UPPER_SHARE: Final = 0.2
 _ERROR_SIMULATIONS: Final = 200
 _ERROR_VALUES: Final = 400
 _FUTURE_WINDOWS: Final = 24
+_STILL_LEVEL_PRIOR: Final = 0.35
+"""How likely a level is to stand still, before a trace has spoken: recordings of a day rarely showed one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +59,8 @@ class SampleFit:
         The median, around which the upper half is stretched.
     level, stretch
         Drift of the level (log units) and of the upper half's stretch (a factor, 1 on average); None without windows.
+    groups
+        How execution environments differ; None where they are not named or too few.
     tail
         The tail's posterior, None where the sample is too small or constant.
     values
@@ -67,6 +73,7 @@ class SampleFit:
     log_middle: float
     level: DriftFit | None
     stretch: DriftFit | None
+    groups: LevelFit | None
     tail: TailFit | None
     values: int
 
@@ -101,6 +108,7 @@ class PreparedSample:
         tail = fit.tail.draw(rng) if fit.tail is not None else None
         level = self._level.draw(rng) if self._level is not None else None
         stretch = self._stretch.draw(rng) if self._stretch is not None else None
+        group_sd, shift = fit.groups.draw(rng) if fit.groups is not None else (0.0, 0.0)
         above: Callable[[FloatArray], FloatArray] | None = None
         if tail is not None:
             threshold = fit.log_values[-_tail_values(fit.values) - 1]
@@ -113,12 +121,18 @@ class PreparedSample:
             grid_s=self._grid_s,
             level=level,
             stretch=stretch,
+            group_log_sd=group_sd,
+            shift=shift,
         )
 
 
 @dataclass(frozen=True, eq=False)
 class DrawnSample:
-    """One version of the law: a quantile function that wanders over time."""
+    """One version of the law: a quantile function that wanders over time.
+
+    ``group_log_sd`` is by how much execution environments differ, on the scale of logarithms; :meth:`at` leaves that to
+    whoever knows which environment serves.
+    """
 
     fit: SampleFit
     positions: FloatArray = field(repr=False)
@@ -127,6 +141,8 @@ class DrawnSample:
     grid_s: FloatArray = field(repr=False)
     level: FloatArray | None = field(repr=False)
     stretch: FloatArray | None = field(repr=False)
+    group_log_sd: float
+    shift: float
 
     def at(self, uniforms: FloatArray, time_s: FloatArray) -> tuple[FloatArray, IntArray]:
         """Give the value at each of ``uniforms`` in [0, 1) and the recorded row nearest to it; shape ``(n,)`` each."""
@@ -143,10 +159,10 @@ class DrawnSample:
             log_value = log_value + excess * (factor - 1.0)
         if self.level is not None:
             log_value = log_value + np.interp(time_s, self.grid_s, self.level)
-        return np.exp(log_value), fit.rows[nearest]
+        return np.exp(log_value + self.shift), fit.rows[nearest]
 
 
-def fit_sample(values: FloatArray, time_s: FloatArray | None = None) -> SampleFit:
+def fit_sample(values: FloatArray, time_s: FloatArray | None = None, groups: IntArray | None = None) -> SampleFit:
     """Fit a law to ``values``.
 
     Parameters
@@ -155,6 +171,8 @@ def fit_sample(values: FloatArray, time_s: FloatArray | None = None) -> SampleFi
         Above 0, any unit, shape ``(n,)``, n at least 1. Where ``time_s`` is given, in order of time.
     time_s
         When each was recorded; None for a sample whose drift is not to be modelled.
+    groups
+        Execution environment of each, numbered from 0, −1 where not known; None where none is.
 
     Raises
     ------
@@ -167,9 +185,19 @@ def fit_sample(values: FloatArray, time_s: FloatArray | None = None) -> SampleFi
         raise FitError(f"a latency of {values.min():g} ms cannot be modelled; latencies are above 0")
     log_values = np.log(values)
     level = stretch = None
+    # Windows of equal size rather than of equal time: a quiet hour must not become a window of two requests.
     windows = min(values.size // MIN_WINDOW_VALUES, MAX_WINDOWS)
+    differing = fit_levels(log_values, groups) if groups is not None else None
     if time_s is not None and windows >= 1 and log_values.max() > log_values.min():
-        level, stretch, log_values = _fit_windows(log_values, time_s, windows)
+        parts = np.array_split(np.arange(log_values.size), windows)
+        # A window of two environments stands where those two do: that is no drift yet.
+        own = np.zeros(windows)
+        if groups is not None and differing is not None:
+            own = np.array([differing.mean_square * clustering(groups[part]) for part in parts])
+        level, stretch, log_values = _fit_windows(log_values, time_s, parts, own)
+        differing = fit_levels(log_values, groups) if groups is not None else None
+    if differing is not None:
+        log_values = log_values - differing.departures
     order = np.argsort(log_values, kind="stable")
     ascending = log_values[order]
     keep, counts = _support(values.size)
@@ -180,25 +208,29 @@ def fit_sample(values: FloatArray, time_s: FloatArray | None = None) -> SampleFi
         log_middle=float(np.median(ascending)),
         level=level,
         stretch=stretch,
+        groups=differing,
         tail=_fit_tail(ascending),
         values=int(values.size),
     )
 
 
 def _fit_windows(
-    log_values: FloatArray, time_s: FloatArray, windows: int
+    log_values: FloatArray, time_s: FloatArray, parts: list[IntArray], group_variance: FloatArray
 ) -> tuple[DriftFit, DriftFit | None, FloatArray]:
-    """Measure level and stretch window by window, fit their drifts, and take them out of the values."""
-    # Windows of equal size rather than of equal time: a quiet hour must not become a window of two requests.
-    parts = np.array_split(np.arange(log_values.size), windows)
+    """Measure level and stretch window by window, fit their drifts, and take them out of the values.
+
+    ``group_variance``, shape ``(windows,)``, is what the execution environments in a window add to its error.
+    """
+    windows = len(parts)
     middle = np.array([np.median(log_values[part]) for part in parts])
     centre_s = np.array([time_s[part].mean() for part in parts])
     centred = np.concatenate([log_values[part] - value for part, value in zip(parts, middle, strict=True)])
     sizes = np.array([part.size for part in parts])
     level_error, stretch_error = _errors(centred, sizes)
+    level_error = np.sqrt(level_error**2 + group_variance)
     spread = float(np.quantile(centred, 0.84) - np.quantile(centred, 0.16)) / 2.0
     spread = spread if spread > 0.0 else float(centred.std())
-    level = fit_drift(centre_s, middle, level_error, scale=max(spread, 1e-9))
+    level = fit_drift(centre_s, middle, level_error, scale=max(spread, 1e-9), no_drift=_STILL_LEVEL_PRIOR)
     reach = np.array([float(_reach(centred[part][None, :])[0]) for part in parts])
     # Without any upper half (more than half of the values are equal) there is no stretch to compare.
     common = float(reach.mean())

@@ -15,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 import polars as pl
 
-from simulator.draws import Randomness, Use
+from simulator.draws import IntArray, Randomness, Use
 from simulator.environments import ColdFit, ColdRows, fit_cold
 from simulator.errors import FitError
 from simulator.figures import Latency
@@ -75,6 +75,8 @@ class ServiceFit:
             "windows": 0 if warm.level is None else int(warm.level.time_s.size),
             "drift_sd_share": None if warm.level is None else warm.level.mean_sd,
             "drift_probability": None if warm.level is None else warm.level.drift_probability,
+            "environments": 0 if warm.groups is None else warm.groups.groups,
+            "environment_sd_share": None if warm.groups is None else warm.groups.mean_sd,
             "tail_shape": None if warm.tail is None else warm.tail.mean_shape,
             "tail_excesses": 0 if warm.tail is None else warm.tail.excesses,
             "memory_mb": self.memory_mb,
@@ -92,7 +94,7 @@ class ServiceFit:
 
 @dataclass(frozen=True, eq=False)
 class DrawnService:
-    """One version's draws, shape ``(n,)`` each; ``token_usd`` is what its tokens cost (may be NaN)."""
+    """One version's draws, arrays of shape ``(n,)``; ``token_usd`` is what its tokens cost (may be NaN)."""
 
     handler_ms: FloatArray
     overhead_ms: FloatArray
@@ -100,6 +102,8 @@ class DrawnService:
     setup_ms: FloatArray
     init_ms: FloatArray
     token_usd: FloatArray
+    environment_log_sd: float
+    """By how much the level of execution environments differs, on the scale of logarithms."""
 
 
 class PreparedService:
@@ -134,7 +138,15 @@ class PreparedService:
             randomness.uniforms(Use.SETUP, requests, attempt), handler_ms, overhead_ms
         )
         init_ms = cold.init_ms(randomness.uniforms(Use.INIT, requests, attempt))
-        return DrawnService(handler_ms, overhead_ms, cold_handler_ms, setup_ms, init_ms, self.fit.token_usd[row])
+        return DrawnService(
+            handler_ms=handler_ms,
+            overhead_ms=overhead_ms,
+            cold_handler_ms=cold_handler_ms,
+            setup_ms=setup_ms,
+            init_ms=init_ms,
+            token_usd=self.fit.token_usd[row],
+            environment_log_sd=warm.group_log_sd,
+        )
 
 
 def fit_services(
@@ -183,6 +195,9 @@ def _usable(trace: Trace, variant: str, latency: Latency) -> pl.DataFrame:
         .with_columns(handler_ms=pl.min_horizontal(pl.col("duration_ms").fill_null(pl.col("total_ms")), "total_ms"))
         .filter((pl.col("status") == "ok") & (pl.col("total_ms") > 0.0))
     )
+    if latency == "execution_ms":
+        # A start whose INIT was not recorded does not say what it executed.
+        table = table.filter(~pl.col("cold") | pl.col("init_ms").is_not_null())
     warm = table.filter(~pl.col("cold"))
     if len(warm) < MIN_WARM_REQUESTS:
         raise FitError(
@@ -190,6 +205,12 @@ def _usable(trace: Trace, variant: str, latency: Latency) -> pl.DataFrame:
             f"record at least {MIN_WARM_REQUESTS} (a p99 wants {samples_to_bound(0.99)})"
         )
     return table
+
+
+def _environments(table: pl.DataFrame) -> IntArray:
+    """Give each row its execution environment as a number from 0; −1 where none is recorded."""
+    codes = table["environment_id"].rank("dense").cast(pl.Int64) - 1
+    return codes.fill_null(-1).to_numpy()
 
 
 def _cold_rows(table: pl.DataFrame) -> ColdRows:
@@ -220,7 +241,7 @@ def _fit_service(
     ended = trace.frame["status"].value_counts().iter_rows()
     return ServiceFit(
         variant=variant,
-        warm=fit_sample(total_ms, warm["arrival_s"].to_numpy()),
+        warm=fit_sample(total_ms, warm["arrival_s"].to_numpy(), _environments(warm)),
         handler_share=warm["handler_ms"].to_numpy() / total_ms,
         token_usd=token_usd[warm["row"].to_numpy()],
         cold=fit_cold(own, both, caller_recorded=latency == "client_ms"),

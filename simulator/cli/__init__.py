@@ -17,4 +17,8 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
         "simulator.cli.forecast:forecast_command",
         "Forecast the tail and the cost of a rollout from traces.",
     ),
+    "backtest": (
+        "simulator.cli.backtest:backtest_command",
+        "Hold the forecast against the end of a recording.",
+    ),
 }

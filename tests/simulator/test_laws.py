@@ -89,7 +89,7 @@ def test_a_sample_is_drawn_as_it_was_recorded() -> None:
     drawn = _drawn(values, np.arange(2000) * 0.1, 2000, 60)
     for level in (0.05, 0.5, 0.95, 0.99):
         each = np.quantile(drawn, level, axis=1)
-        assert np.median(each) == pytest.approx(np.quantile(values, level), rel=0.012)
+        assert np.median(each) == pytest.approx(np.quantile(values, level), rel=0.015)
 
 
 def test_undrifting_data_do_not_widen_the_interval() -> None:
@@ -243,7 +243,11 @@ def test_the_keep_alive_lies_between_the_longest_reuse_and_the_shortest_loss() -
     lived_s = np.concatenate([fit.draw(rng).at(rng.random(50)) for _ in range(50)])
     assert ((lived_s >= 599.0) & (lived_s <= 601.0)).all()
     # The first environment of each pair is never seen again either: they too were lost, some time in the long pause.
-    assert fit.summary() == {"p5_s": 600.0, "p50_s": 600.0, "p95_s": 600.0, "reuses": 3, "losses": 8}
+    summary = fit.summary()
+    lifetime = summary.pop("lifetime")
+    assert summary == {"p5_s": 600.0, "p50_s": 600.0, "p95_s": 600.0, "reuses": 3, "losses": 8}
+    # None of them had to be explained by age.
+    assert lifetime["losses_by_age"] < 0.5
 
 
 def test_a_keep_alive_that_varies_is_found_as_a_law() -> None:
