@@ -21,6 +21,7 @@ from replay.canary.sequential import (
     Share,
     better_than,
     combined_log_e,
+    far_below,
     rate_interval,
     worse_than,
 )
@@ -164,7 +165,7 @@ class ObjectiveTests:
             else:
                 self._better = OddsTest(self._sound, limit=1.0 if spec.is_quantile else 1 + spec.margin)
         if self._above_floor is not None and spec.negligible is not None:
-            self._under_floor = RateTest(better_than(0.5), spec.negligible)
+            self._under_floor = RateTest(far_below(), spec.negligible)
         self._under = RateTest(better_than(0.5), self._max_rate) if self._over is not None else None
 
     def _compare(self, stratum: tuple[int, bool | None], candidate: Tally, baseline: Tally) -> None:

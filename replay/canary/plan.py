@@ -46,9 +46,9 @@ _DEFAULT_LIMITS: Final[Mapping[str, tuple[float, float]]] = {
     COST: (0.05, 0.25),
 }
 _DEFAULT_NEGLIGIBLE: Final[Mapping[str, float]] = {
-    "error_rate": 0.001,
-    "timeout_rate": 0.001,
-    "throttle_rate": 0.001,
+    "error_rate": 0.002,
+    "timeout_rate": 0.002,
+    "throttle_rate": 0.002,
     "cold_share": 0.02,
 }
 _DEFAULT_QUANTILE_LIMITS: Final = (0.10, 0.40)

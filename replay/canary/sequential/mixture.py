@@ -78,6 +78,11 @@ def better_than(effect: float) -> Mixture:
     return Mixture((math.sqrt(effect), effect, effect / 3), (0.30, 0.50, 0.20))
 
 
+def far_below() -> Mixture:
+    """Alternatives for "far under an allowed rate": a candidate that hardly ever, or never, has the event."""
+    return Mixture((0.3, 0.03), (0.5, 0.5))
+
+
 def log_sum_exp(values: Floats) -> float:
     """``log(sum(exp(values)))`` without overflow."""
     top = float(values.max())
