@@ -6,9 +6,9 @@ from typing import Any, Final, Protocol
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, ConnectTimeoutError, ReadTimeoutError
+from botocore.exceptions import BotoCoreError, ClientError, ConnectTimeoutError, HTTPClientError, ReadTimeoutError
 
-from functions.common.errors import DeadlineError, ServiceError, ThrottledError, UpstreamError
+from functions.common.errors import DeadlineError, ServiceError, ThrottledError, UnavailableError, UpstreamError
 
 CONNECT_TIMEOUT_S: Final = 2.0
 READ_TIMEOUT_S: Final = 60.0
@@ -19,6 +19,9 @@ THROTTLING_CODES: Final = frozenset(
     {"ThrottlingException", "TooManyRequestsException", "ServiceQuotaExceededException", "ModelNotReadyException"}
 )
 TIMEOUT_CODES: Final = frozenset({"ModelTimeoutException"})
+UNAVAILABLE_CODES: Final = frozenset(
+    {"ServiceUnavailableException", "InternalServerException", "InternalFailure", "ModelErrorException"}
+)
 
 
 class BedrockRuntime(Protocol):
@@ -65,10 +68,15 @@ def to_service_error(error: ClientError | BotoCoreError) -> ServiceError:
             )
         if code in TIMEOUT_CODES:
             return DeadlineError("the model took too long", cause=code)
+        # A fault without a code of Bedrock's own comes from what stands before it.
+        if code in UNAVAILABLE_CODES or error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) >= 500:
+            return UnavailableError("the model call failed", cause=code)
         return UpstreamError("the model call failed", cause=code)
     cause = type(error).__name__
     if isinstance(error, (ReadTimeoutError, ConnectTimeoutError)):
         return DeadlineError("the model took too long", cause=cause)
+    if isinstance(error, HTTPClientError):
+        return UnavailableError("the model call failed", cause=cause)
     return UpstreamError("the model call failed", cause=cause)
 
 

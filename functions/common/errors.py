@@ -5,9 +5,13 @@
     ConfigurationError        an environment variable is missing or wrong; INIT fails with this line
     ServiceError              a request that ends without a completion; becomes the HTTP answer
     ├── RejectedError         the caller's mistake: 400
+    │   ├── MethodError       another method than POST: 405 with Allow
+    │   ├── TooLargeError     a body beyond the limit: 413
+    │   └── MediaTypeError    a body that does not say it is JSON: 415
     ├── ThrottledError        the model has no capacity left for us: 429 with Retry-After
     ├── DeadlineError         the model cannot answer before the function's time-out: 504
     └── UpstreamError         any other failure of the model call: 502
+        └── UnavailableError  the model is down or out of reach: 502; another model may answer
 
 ``str(error)`` goes to the caller, so it never holds internals; ``cause`` goes to the log, and never holds a prompt or
 an answer.
@@ -48,6 +52,27 @@ class RejectedError(ServiceError):
     code = "BadRequest"
 
 
+class MethodError(RejectedError):
+    """A method that the route does not have."""
+
+    http_status = 405
+    code = "MethodNotAllowed"
+
+
+class TooLargeError(RejectedError):
+    """A body that is longer than the function reads."""
+
+    http_status = 413
+    code = "PayloadTooLarge"
+
+
+class MediaTypeError(RejectedError):
+    """A body of another type than JSON."""
+
+    http_status = 415
+    code = "UnsupportedMediaType"
+
+
 class ThrottledError(ServiceError):
     """The model refused for rate or capacity.
 
@@ -80,3 +105,7 @@ class UpstreamError(ServiceError):
     http_status = 502
     status = "error"
     code = "UpstreamFailure"
+
+
+class UnavailableError(UpstreamError):
+    """The model is down or out of reach, which another model need not be."""

@@ -9,19 +9,41 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
-from functions.common.errors import RejectedError, ServiceError, ThrottledError
+from functions.common.errors import (
+    MediaTypeError,
+    MethodError,
+    RejectedError,
+    ServiceError,
+    ThrottledError,
+    TooLargeError,
+)
 
 Event = Mapping[str, Any]
 Answer = dict[str, Any]
 
+MAX_BODY_BYTES: Final = 1_048_576
 
-def read_body(event: object) -> Mapping[str, Any]:
+
+def read_body(event: object, max_bytes: int = MAX_BODY_BYTES) -> Mapping[str, Any]:
     """Give the JSON object that the caller sent.
+
+    Parameters
+    ----------
+    event
+        Payload format 2.0, or the object itself.
+    max_bytes
+        Of the body, in UTF-8.
 
     Raises
     ------
+    MethodError
+        Another method than POST.
+    MediaTypeError
+        A content type that is there, and is not JSON's.
+    TooLargeError
+        A body over ``max_bytes``.
     RejectedError
         No body, base64 that does not decode, bytes that are not UTF-8, text that is not JSON, or JSON that is not an
         object.
@@ -30,11 +52,23 @@ def read_body(event: object) -> Mapping[str, Any]:
         raise RejectedError("the event must be a JSON object")
     if "requestContext" not in event and "body" not in event:
         return event
+    method = _nested(event, "requestContext", "http", "method")
+    if method not in (None, "POST"):
+        raise MethodError("only POST is answered here")
+    content_type = header(event, "content-type")
+    if content_type and not _is_json(content_type):
+        raise MediaTypeError("the body must be JSON; send it with content-type: application/json")
     raw = event.get("body")
     if not isinstance(raw, str) or not raw:
         raise RejectedError('the request has no body; send JSON such as {"prompt": "…"}')
+    # Base64 has four characters for three bytes, and no character has more than four bytes.
+    if len(raw) > max_bytes * 4 // 3 + 4:
+        raise TooLargeError(f"the body is longer than {max_bytes} bytes")
     try:
-        text = base64.b64decode(raw, validate=True).decode() if event.get("isBase64Encoded") else raw
+        body_bytes = base64.b64decode(raw, validate=True) if event.get("isBase64Encoded") else raw.encode()
+        if len(body_bytes) > max_bytes:
+            raise TooLargeError(f"the body is longer than {max_bytes} bytes")
+        text = body_bytes.decode()
     except ValueError:  # not base64, or not UTF-8
         raise RejectedError("the body is not UTF-8 text") from None
     try:
@@ -44,6 +78,41 @@ def read_body(event: object) -> Mapping[str, Any]:
     if not isinstance(body, dict):
         raise RejectedError('the body must be a JSON object such as {"prompt": "…"}')
     return body
+
+
+def header(event: object, name: str) -> str:
+    """Give a header of an HTTP event, empty where there is none; the gateway has made the names small."""
+    value = _nested(event, "headers", name)
+    return value if isinstance(value, str) else ""
+
+
+def tenant(event: object) -> str:
+    """Say whose request it is, by the gateway's authorizer: what one tenant asked is never shown to another.
+
+    A token stands for its subject, an API key for the tenant that it was made for; without an authorizer all callers
+    are one.
+    """
+    key_tenant = _nested(event, "requestContext", "authorizer", "lambda", "tenant")
+    if isinstance(key_tenant, str):
+        return f"key:{key_tenant}"
+    subject = _nested(event, "requestContext", "authorizer", "jwt", "claims", "sub")
+    if isinstance(subject, str):
+        return f"sub:{subject}"
+    return "public"
+
+
+def _nested(document: object, *names: str) -> object:
+    """Give what lies at the end of ``names``, None where one is missing."""
+    for name in names:
+        if not isinstance(document, Mapping):
+            return None
+        document = document.get(name)
+    return document
+
+
+def _is_json(content_type: str) -> bool:
+    kind = content_type.partition(";")[0].strip().lower()
+    return kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))
 
 
 def answer(
@@ -60,5 +129,9 @@ def answer(
 
 def failure(error: ServiceError, request_id: str) -> Answer:
     """Give the answer for a request that ended without a completion."""
-    headers = {"retry-after": str(error.retry_after_s)} if isinstance(error, ThrottledError) else None
+    headers: dict[str, str] = {}
+    if isinstance(error, ThrottledError):
+        headers["retry-after"] = str(error.retry_after_s)
+    elif isinstance(error, MethodError):
+        headers["allow"] = "POST"
     return answer(error.http_status, {"error": {"code": error.code, "message": str(error)}}, request_id, headers)

@@ -40,6 +40,16 @@ class Record:
     output_tokens: int | None = None
     cache_read_tokens: int | None = None
     cache_write_tokens: int | None = None
+    cost_usd: float | None = None
+    """Of the tokens; 0 where a cache answered, None where the model has no price."""
+    tier: str | None = None
+    """The tier that answered, or was asked last."""
+    fallback_from: str | None = None
+    """The tier that was asked for, where another one stood in."""
+    response_cache: str | None = None
+    """``hit``, ``miss``, ``error``, ``bypass``; None where it is off."""
+    prompt_cache: str | None = None
+    """``hit``, ``write``, ``skipped``; None where there was nothing to cache."""
     error: str | None = None
     """The name of the failure: the SDK's error code or an exception's type."""
 
@@ -60,6 +70,15 @@ def to_line(record: Record, timestamp_ms: int) -> str:
         "Errors": (int(record.status == "error"), "Count"),
         "Throttles": (int(record.status == "throttled"), "Count"),
         "Timeouts": (int(record.status == "timeout"), "Count"),
+        "InputTokens": (record.input_tokens, "Count"),
+        "OutputTokens": (record.output_tokens, "Count"),
+        "CostUsd": (record.cost_usd, "None"),
+        "Fallbacks": (None if record.tier is None else int(record.fallback_from is not None), "Count"),
+        # Shares: their average is the rate at which the cache answered, or was passed over.
+        "ResponseCacheHits": (_share(record.response_cache, "hit"), "Count"),
+        "ResponseCacheErrors": (_share(record.response_cache, "error"), "Count"),
+        "PromptCacheHits": (_share(record.prompt_cache, "hit"), "Count"),
+        "PromptCacheSkipped": (_share(record.prompt_cache, "skipped"), "Count"),
     }
     # A metric that is defined but has no number makes CloudWatch drop the whole line's metrics.
     known = {name: (value, unit) for name, (value, unit) in values.items() if value is not None}
@@ -80,3 +99,7 @@ def to_line(record: Record, timestamp_ms: int) -> str:
         **{name: value for name, (value, _) in known.items()},
     }
     return json.dumps(document, separators=(",", ":"), allow_nan=False)
+
+
+def _share(state: str | None, counted: str) -> int | None:
+    return None if state is None else int(state == counted)

@@ -1,28 +1,22 @@
-"""From a prompt to a completion: the logic, apart from Lambda."""
+"""From a request to a completion: one Converse call, whatever the model family."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from functions.common.bedrock import BedrockRuntime, attempts, to_service_error
 from functions.common.deadline import CallExpiredError, call_within
-from functions.common.errors import DeadlineError, RejectedError
-from functions.inference.settings import Settings
+from functions.common.errors import DeadlineError
+from functions.inference.request import InferenceRequest
+from functions.inference.tiers import Tier, Usage
 
-
-@dataclass(frozen=True)
-class Usage:
-    """Tokens as Bedrock counted them; ``input_tokens`` excludes those read from or written to the cache."""
-
-    input_tokens: int
-    output_tokens: int
-    cache_read_tokens: int
-    cache_write_tokens: int
+BYTES_PER_TOKEN: Final = 4.0
+"""UTF-8 bytes of a token, about: what decides whether a prefix is worth a cache point. Text of other scripts has fewer
+bytes a token, so a prefix that passes here is long enough; the usage in the answer is what settles it."""
 
 
 @dataclass(frozen=True)
@@ -45,33 +39,17 @@ class Stopwatch:
         return round((time.monotonic_ns() - self._start_ns) / 1e6, 3)
 
 
-def read_prompt(body: Mapping[str, Any], settings: Settings) -> str:
-    """Give the prompt of ``body``. Raises RejectedError where there is none, or one that is too long."""
-    if "prompt" not in body:
-        raise RejectedError("field 'prompt' is missing")
-    prompt = body["prompt"]
-    if not isinstance(prompt, str):
-        raise RejectedError(f"field 'prompt' must be text, not {type(prompt).__name__}")
-    if not prompt.strip():
-        raise RejectedError("field 'prompt' is empty")
-    if len(prompt) > settings.max_prompt_chars:
-        raise RejectedError(
-            f"field 'prompt' has {len(prompt)} characters; at most {settings.max_prompt_chars} are allowed"
-        )
-    return prompt
-
-
-def complete(prompt: str, settings: Settings, client: BedrockRuntime, limit_s: float) -> Completion:
-    """Ask the model, within ``limit_s`` seconds.
+def complete(request: InferenceRequest, tier: Tier, client: BedrockRuntime, limit_s: float) -> Completion:
+    """Ask the model of ``tier``, within ``limit_s`` seconds.
 
     Raises
     ------
-    ThrottledError, DeadlineError, UpstreamError
+    ThrottledError, DeadlineError, UnavailableError, UpstreamError
         As the model call failed.
     """
-    request = converse_arguments(prompt, settings)
+    arguments = converse_arguments(request, tier)
     try:
-        response = call_within(limit_s, lambda: client.converse(**request))
+        response = call_within(limit_s, lambda: client.converse(**arguments))
     except CallExpiredError:
         raise DeadlineError("the model cannot answer in time", cause="DeadlineExceeded") from None
     except (ClientError, BotoCoreError) as error:
@@ -89,16 +67,44 @@ def complete(prompt: str, settings: Settings, client: BedrockRuntime, limit_s: f
     )
 
 
-def converse_arguments(prompt: str, settings: Settings) -> dict[str, Any]:
+def converse_arguments(request: InferenceRequest, tier: Tier) -> dict[str, Any]:
     """Give the arguments of the Converse call."""
-    inference: dict[str, Any] = {"maxTokens": settings.max_tokens}
-    if settings.temperature is not None:
-        inference["temperature"] = settings.temperature
+    # The tier that stands in for another may allow less.
+    inference: dict[str, Any] = {"maxTokens": min(request.max_tokens, tier.max_tokens)}
+    if request.temperature is not None:
+        inference["temperature"] = request.temperature
     arguments: dict[str, Any] = {
-        "modelId": settings.model_id,
-        "messages": [{"role": "user", "content": [{"text": prompt}]}],
+        "modelId": tier.model_id,
+        "messages": [{"role": "user", "content": [{"text": request.prompt}]}],
         "inferenceConfig": inference,
     }
-    if settings.system_prompt:
-        arguments["system"] = [{"text": settings.system_prompt}]
+    if request.system:
+        arguments["system"] = [{"text": request.system}]
+        if wants_cache_point(request, tier):
+            # Everything up to here is the same in every request; what follows it is not.
+            arguments["system"].append({"cachePoint": {"type": "default"}})
+    if tier.latency is not None:
+        arguments["performanceConfig"] = {"latency": tier.latency}
+    if tier.service_tier is not None:
+        arguments["serviceTier"] = {"type": tier.service_tier}
     return arguments
+
+
+def wants_cache_point(request: InferenceRequest, tier: Tier) -> bool:
+    """Say whether the system prompt reaches the model's minimum for its prompt cache."""
+    if tier.cache_minimum_tokens is None or not request.system:
+        return False
+    return len(request.system.encode()) / BYTES_PER_TOKEN >= tier.cache_minimum_tokens
+
+
+def prompt_cache(request: InferenceRequest, tier: Tier, usage: Usage) -> str | None:
+    """Say what came of the prompt cache.
+
+    ``hit``, ``write``, or ``skipped`` where the model has a cache and a static prefix was there, but was too short or
+    passed over in silence; None where there was nothing to cache.
+    """
+    if tier.cache_minimum_tokens is None or not request.system:
+        return None
+    if usage.cache_read_tokens:
+        return "hit"
+    return "write" if usage.cache_write_tokens else "skipped"

@@ -16,16 +16,24 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from functions.common.bedrock import bedrock_client
-from functions.common.environment import ExecutionEnvironment
+from functions.common.dynamodb import dynamodb_client
+from functions.common.environment import PROVISIONED, ExecutionEnvironment
 from functions.common.errors import ServiceError, UpstreamError
-from functions.common.http import Answer, answer, failure, read_body
+from functions.common.http import Answer, answer, failure, header, read_body, tenant
 from functions.common.record import Record, to_line
-from functions.inference.completion import Completion, Stopwatch, complete, read_prompt
+from functions.inference.answering import Answerer, CachePolicy, Trail
+from functions.inference.completion import Completion, Stopwatch
+from functions.inference.request import read_request
+from functions.inference.response_cache import ResponseCache
 from functions.inference.settings import Settings
 
 SETTINGS = Settings.from_environment(os.environ)
 ENVIRONMENT = ExecutionEnvironment(os.environ)
 CLIENT = bedrock_client(SETTINGS.model_max_attempts)
+CACHE = None if SETTINGS.cache is None else ResponseCache(SETTINGS.cache, dynamodb_client)
+if CACHE is not None and ENVIRONMENT.initialization_type == PROVISIONED:
+    CACHE.prepare()
+ANSWERER = Answerer(SETTINGS, CLIENT, CACHE)
 
 gc.freeze()
 gc.enable()
@@ -33,10 +41,18 @@ gc.enable()
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a request ended, and how long the model took; None where it was not asked."""
+    """How a request ended, and what happened on the way."""
 
     result: Completion | ServiceError
-    inference_ms: float | None
+    trail: Trail
+
+    @property
+    def cost_usd(self) -> float | None:
+        """What the tokens cost; None where nothing came, or the model has no price."""
+        if isinstance(self.result, ServiceError) or self.trail.tier is None:
+            return None
+        cost_usd = self.trail.tier.cost_usd(self.result.usage)
+        return None if cost_usd is None else round(cost_usd, 9)
 
 
 def handle(event: Any, context: Any) -> Answer:
@@ -48,34 +64,46 @@ def handle(event: Any, context: Any) -> Answer:
     sys.stdout.write(to_line(make_record(outcome, context, cold, total_ms), int(time.time() * 1000)) + "\n")
     if isinstance(outcome.result, ServiceError):
         return failure(outcome.result, context.aws_request_id)
+    tier = outcome.trail.tier
     body = {
         "response": outcome.result.text,
         "total_execution_ms": total_ms,
-        "model": SETTINGS.model_id,
+        "inference_ms": outcome.trail.inference_ms,
+        "model": tier.model_id if tier else None,
+        "tier": tier.name if tier else None,
         "usage": asdict(outcome.result.usage),
+        "cost_usd": outcome.cost_usd,
+        "cached": outcome.trail.response_cache == "hit",
     }
     return answer(200, body, context.aws_request_id)
 
 
 def infer(event: Any, context: Any) -> Outcome:
-    """Ask the model. Whatever goes wrong comes back as a ServiceError, so that every request leaves a record."""
-    inference: Stopwatch | None = None
+    """Answer the request. Whatever goes wrong comes back as a ServiceError, so that every request leaves a record."""
+    trail = Trail()
     result: Completion | ServiceError
     try:
-        prompt = read_prompt(read_body(event), SETTINGS)
-        inference = Stopwatch()
+        request = read_request(read_body(event, SETTINGS.max_body_bytes), SETTINGS)
         limit_s = (context.get_remaining_time_in_millis() - SETTINGS.deadline_margin_ms) / 1000
-        result = complete(prompt, SETTINGS, CLIENT, limit_s)
+        result = ANSWERER.answer(request, cache_policy(event), limit_s, trail)
     except ServiceError as error:
         result = error
     except Exception as error:
         result = UpstreamError("the model call failed", cause=type(error).__name__)
-    return Outcome(result, inference.elapsed_ms() if inference else None)
+    return Outcome(result, trail)
+
+
+def cache_policy(event: Any) -> CachePolicy:
+    """Read ``Cache-Control``: ``no-store`` neither gives nor keeps an answer, ``no-cache`` only asks for a new one."""
+    directives = {part.strip().lower() for part in header(event, "cache-control").split(",")}
+    stored = "no-store" not in directives
+    return CachePolicy(tenant(event), read=stored and "no-cache" not in directives, write=stored)
 
 
 def make_record(outcome: Outcome, context: Any, cold: bool, total_ms: float) -> Record:
     """Give the log record of one request."""
-    result = outcome.result
+    result, trail = outcome.result, outcome.trail
+    tier = trail.tier or SETTINGS.tiers[SETTINGS.default_tier]
     details: dict[str, Any]
     if isinstance(result, ServiceError):
         details = {"status": result.status, "http_status": result.http_status, "error": result.cause}
@@ -86,12 +114,17 @@ def make_record(outcome: Outcome, context: Any, cold: bool, total_ms: float) -> 
         request_id=context.aws_request_id,
         function=context.function_name,
         variant=SETTINGS.variant,
-        model=SETTINGS.model_id,
+        model=tier.model_id,
         version=context.function_version,
         environment_id=ENVIRONMENT.environment_id,
         cold=cold,
         initialization_type=ENVIRONMENT.initialization_type,
         total_ms=total_ms,
-        inference_ms=outcome.inference_ms,
+        inference_ms=trail.inference_ms,
+        cost_usd=outcome.cost_usd,
+        tier=trail.tier.name if trail.tier else None,
+        fallback_from=trail.fallback_from,
+        response_cache=trail.response_cache,
+        prompt_cache=trail.prompt_cache,
         **details,
     )

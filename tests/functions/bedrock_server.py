@@ -51,6 +51,11 @@ class FakeBedrock:
 
     def __init__(self) -> None:
         self.replies: list[Reply] = []
+        self.table: dict[str, Any] = {}
+        """What DynamoDB holds, by key; both services answer at one address, as on the local cloud."""
+        self.table_replies: list[Reply] = []
+        """What DynamoDB answers instead of doing as it is told."""
+        self.table_calls: list[str] = []
         self.requests: list[dict[str, Any]] = []
         self.paths: list[str] = []
         self.connections = 0
@@ -59,6 +64,17 @@ class FakeBedrock:
 
     def next_reply(self) -> Reply:
         return self.replies.pop(0) if self.replies else Reply()
+
+    def serve_table(self, action: str, request: dict[str, Any]) -> Reply:
+        """Do ``GetItem`` and ``PutItem``."""
+        self.table_calls.append(action)
+        if self.table_replies:
+            return self.table_replies.pop(0)
+        if action == "PutItem":
+            self.table[request["Item"]["key"]["S"]] = request["Item"]
+            return Reply(body={})
+        item = self.table.get(request["Key"]["key"]["S"])
+        return Reply(body={} if item is None else {"Item": item})
 
 
 @contextmanager
@@ -74,9 +90,13 @@ def serving() -> Iterator[tuple[FakeBedrock, str]]:
             state.connections += 1
 
         def do_POST(self) -> None:
-            state.paths.append(self.path)
-            state.requests.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            reply = state.next_reply()
+            request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            if target := self.headers.get("X-Amz-Target"):
+                reply = state.serve_table(target.partition(".")[2], request)
+            else:
+                state.paths.append(self.path)
+                state.requests.append(request)
+                reply = state.next_reply()
             if reply.drop:
                 self.close_connection = True
                 return

@@ -37,9 +37,13 @@ def test_a_prompt_is_answered_with_the_models_text_usage_and_time(load: Load, ca
     assert outcome.status == 200
     assert outcome.answer["headers"]["x-request-id"] == "req-1"
     total_ms = outcome.body.pop("total_execution_ms")
+    assert outcome.body.pop("inference_ms") == outcome.record["inference_ms"]
     assert outcome.body == {
         "response": "The answer is 42.",
         "model": "us.amazon.nova-lite-v1:0",
+        "tier": "standard",
+        "cost_usd": None,
+        "cached": False,
         "usage": {"input_tokens": 11, "output_tokens": 7, "cache_read_tokens": 5, "cache_write_tokens": 3},
         "request_id": "req-1",
     }
@@ -60,8 +64,10 @@ def test_the_record_holds_every_agreed_field(load: Load, call: Call) -> None:
     assert metrics[0]["Namespace"] == "tailcast"
     assert metrics[0]["Dimensions"] == [["function", "version", "variant"]]
     names = [metric["Name"] for metric in metrics[0]["Metrics"]]
-    assert names == ["TotalMs", "InferenceMs", "Errors", "Throttles", "Timeouts"]
-    assert [record.pop(name) for name in names[2:]] == [0, 0, 0]
+    assert names == [
+        *("TotalMs", "InferenceMs", "Errors", "Throttles", "Timeouts", "InputTokens", "OutputTokens", "Fallbacks")
+    ]
+    assert [record.pop(name) for name in names[2:]] == [0, 0, 0, 11, 7, 0]
     assert record.pop("InferenceMs") == record.pop("inference_ms")
     assert record.pop("TotalMs") == record.pop("total_ms")
     assert record == {
@@ -81,6 +87,11 @@ def test_the_record_holds_every_agreed_field(load: Load, call: Call) -> None:
         "output_tokens": 7,
         "cache_read_tokens": 5,
         "cache_write_tokens": 3,
+        "cost_usd": None,
+        "tier": "standard",
+        "fallback_from": None,
+        "response_cache": None,
+        "prompt_cache": None,
         "error": None,
     }
 
@@ -135,6 +146,19 @@ def test_a_direct_invocation_and_base64_are_understood(load: Load, call: Call) -
         (http_event({"prompt": ""}), "'prompt' is empty"),
         (http_event({"prompt": " \n\t"}), "'prompt' is empty"),
         (http_event({"prompt": "x" * 101}), "has 101 characters; at most 100"),
+        (http_event({"prompt": "a", "max_token": 5}), "'max_token' is unknown"),
+        (http_event('{"prompt": "\\ud800"}'), "surrogate"),
+        (http_event({"prompt": "a", "system": 1}), "'system' must be text, not int"),
+        (http_event({"prompt": "a", "system": "x" * 101}), "'system' has 101 characters"),
+        (http_event({"prompt": "a", "tier": "slow"}), "'tier' must be one of standard"),
+        (http_event({"prompt": "a", "tier": ["standard"]}), "'tier' must be one of standard"),
+        (http_event({"prompt": "a", "max_tokens": 65}), "'max_tokens' must lie between 1 and 64"),
+        (http_event({"prompt": "a", "max_tokens": 0}), "'max_tokens' must lie between 1 and 64"),
+        (http_event({"prompt": "a", "max_tokens": True}), "'max_tokens' must be a whole number, not bool"),
+        (http_event({"prompt": "a", "max_tokens": 2.0}), "'max_tokens' must be a whole number, not float"),
+        (http_event({"prompt": "a", "temperature": 1.1}), "'temperature' must lie between 0 and 1"),
+        (http_event('{"prompt": "a", "temperature": NaN}'), "'temperature' must lie between 0 and 1"),
+        (http_event({"prompt": "a", "temperature": "0"}), "'temperature' must be a number, not str"),
         ({}, "'prompt' is missing"),
         ("text", "JSON object"),
         (None, "JSON object"),
@@ -153,6 +177,32 @@ def test_a_bad_request_is_400_and_never_reaches_the_model(
     # A metric without a number would make CloudWatch drop the line's other metrics.
     assert "InferenceMs" not in outcome.record
     assert bedrock.requests == []
+
+
+@pytest.mark.parametrize(
+    ("event", "status", "code"),
+    [
+        (http_event({"prompt": "a"}, requestContext={"http": {"method": "GET"}}), 405, "MethodNotAllowed"),
+        (http_event({"prompt": "a"}, headers={"content-type": "text/plain"}), 415, "UnsupportedMediaType"),
+        (http_event({"prompt": "a"}, headers={"content-type": "application/jsonp"}), 415, "UnsupportedMediaType"),
+        (http_event({"prompt": "a" * 1_024}), 413, "PayloadTooLarge"),
+        (http_event({"prompt": "☃" * 342}), 413, "PayloadTooLarge"),
+        (http_event(base64.b64encode(b" " * 1_025).decode(), isBase64Encoded=True), 413, "PayloadTooLarge"),
+    ],
+)
+def test_what_is_no_json_post_of_a_sane_length_has_a_status_of_its_own(
+    load: Load, call: Call, bedrock: FakeBedrock, event: object, status: int, code: str
+) -> None:
+    outcome = call(load(MAX_BODY_BYTES="1024"), event)
+    assert (outcome.status, outcome.body["error"]["code"], outcome.record["status"]) == (status, code, "rejected")
+    assert bedrock.requests == []
+    assert outcome.answer["headers"].get("allow") == ("POST" if status == 405 else None)
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "Application/JSON; charset=utf-8", "application/ld+json"])
+def test_every_kind_of_json_is_read(load: Load, call: Call, content_type: str) -> None:
+    event = http_event({"prompt": "a"}, headers={"content-type": content_type})
+    assert call(load(), event).status == 200
 
 
 def test_a_prompt_of_exactly_the_limit_is_answered(load: Load, call: Call) -> None:
@@ -268,6 +318,8 @@ def test_neither_prompt_nor_answer_is_ever_logged(load: Load, call: Call, bedroc
         ({"MAX_TOKENS": "0"}, "environment variable MAX_TOKENS='0' is outside [1, 65536]"),
         ({"TEMPERATURE": "nan"}, "environment variable TEMPERATURE='nan' is outside [0.0, 1.0]"),
         ({"TEMPERATURE": "warm"}, "environment variable TEMPERATURE='warm' is not a number"),
+        ({"SYSTEM_PROMPT": "x" * 20_001}, "environment variable SYSTEM_PROMPT has 20001 characters"),
+        ({"CACHE_TABLE": "t", "CACHE_TTL_S": "0"}, "environment variable CACHE_TTL_S='0' is outside"),
         ({"MODEL_MAX_ATTEMPTS": "0"}, "environment variable MODEL_MAX_ATTEMPTS='0' is outside [1, 10]"),
     ],
 )

@@ -1,0 +1,25 @@
+"""The DynamoDB client of an execution environment."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import boto3
+from botocore.config import Config
+
+CONNECT_TIMEOUT_S: Final = 1.0
+READ_TIMEOUT_S: Final = 2.0
+"""Backstops: the callers' own deadlines are shorter."""
+
+
+def dynamodb_client() -> Any:
+    """Build the client. It tries once: whoever uses it can do without, sooner than wait for a second try."""
+    return boto3.client(
+        "dynamodb",
+        config=Config(
+            connect_timeout=CONNECT_TIMEOUT_S,
+            read_timeout=READ_TIMEOUT_S,
+            retries={"mode": "standard", "total_max_attempts": 1},
+            tcp_keepalive=True,
+        ),
+    )
