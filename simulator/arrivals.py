@@ -36,6 +36,10 @@ class ArrivalPlan(Protocol):
         """Draw arrival times: seconds since the plan's start, ascending, shape ``(n,)``, each in [0, duration_s)."""
         ...
 
+    def scaled(self, factor: float) -> ArrivalPlan:
+        """Give the plan under ``factor`` times the load, above 0."""
+        ...
+
 
 @dataclass(frozen=True)
 class Segment:
@@ -84,6 +88,10 @@ class PoissonArrivals:
         """Sum of rate × duration."""
         return math.fsum(segment.rate_rps * segment.duration_s for segment in self.segments)
 
+    def scaled(self, factor: float) -> PoissonArrivals:
+        """Give the plan at ``factor`` times the rate."""
+        return PoissonArrivals(tuple(Segment(one.duration_s, one.rate_rps * factor) for one in self.segments))
+
     def draw(self, rng: np.random.Generator) -> FloatArray:
         """Draw arrival times, see :class:`ArrivalPlan`."""
         ends_s = np.cumsum([0.0, *(segment.duration_s for segment in self.segments)])
@@ -128,6 +136,10 @@ class ReplayedArrivals:
     def expected_requests(self) -> float:
         """How many were recorded."""
         return float(self.arrival_s.size)
+
+    def scaled(self, factor: float) -> ReplayedArrivals:
+        """Give the same requests ``factor`` times as fast."""
+        return ReplayedArrivals(self.arrival_s / factor, self.duration_s / factor)
 
     def draw(self, rng: np.random.Generator) -> FloatArray:  # noqa: ARG002  (nothing is random in a recording)
         """Give the recorded times, see :class:`ArrivalPlan`."""

@@ -139,6 +139,7 @@ def forecast(
     prices: Prices | None = None,
     architecture: str = "x86_64",
     objectives: Sequence[Objective] = (),
+    extra_metrics: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> Forecast:
     """Forecast each of ``steps``.
@@ -164,6 +165,8 @@ def forecast(
         What things cost; None leaves the cost out.
     objectives
         Further figures to keep samples of, for :meth:`Forecast.probability`.
+    extra_metrics
+        The same by name, such as ``p99.9_ms`` or ``throttled_share``.
     progress
         Called after each replication.
 
@@ -187,7 +190,7 @@ def forecast(
         fits[name].prepare(timeline.steps_start_s - zero_s, timeline.end_s - zero_s)
         for name, zero_s in zip(names, timeline.recorded_at_s, strict=True)
     ]
-    metrics = metrics_for([*METRICS, *(metric_name(objective) for objective in objectives)])
+    metrics = metrics_for([*METRICS, *extra_metrics, *(metric_name(objective) for objective in objectives)])
     samples, requests = _replicate(
         timeline,
         services,

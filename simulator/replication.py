@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 BoolArray = NDArray[np.bool_]
 
+WHOLE: Final = "whole rollout"
+"""The step name that stands for all steps together."""
+
 
 @dataclass(frozen=True, eq=False)
 class Seen:
@@ -34,6 +37,9 @@ class Seen:
     cold: BoolArray
     """Of those that an environment served."""
     failed: BoolArray
+    throttled: BoolArray
+    timed_out: BoolArray
+    attempts: NDArray[np.int64]
     cost_usd: FloatArray
 
 
@@ -60,20 +66,28 @@ def step_figures(
     platform: Platform,
     metrics: Mapping[str, Metric],
 ) -> dict[tuple[str, str, str], tuple[float, int]]:
-    """Give (step, variant, metric) → (figure, requests) of one run, for ``all`` and each variant with traffic."""
+    """Give (step, variant, metric) → (figure, requests) of one run, for ``all`` and each variant with traffic.
+
+    The steps together are the step :data:`WHOLE`.
+    """
     found: dict[tuple[str, str, str], tuple[float, int]] = {}
-    for index, planned in enumerate(timeline.steps):
-        inside = step == index
+    parts = [(planned.label, step == index, planned.weight) for index, planned in enumerate(timeline.steps)]
+    weights = [planned.weight for planned in timeline.steps]
+    by_version = [outcomes.version == version for version in range(2)]
+    for label, inside, weight in [*parts, (WHOLE, step >= 0, None)]:
+        served = (
+            (min(weights) < 1.0, max(weights) > 0.0)
+            if weight is None  # all steps: a version that any of them sends to
+            else (weight < 1.0, weight > 0.0)
+        )
         groups = {ALL: inside}
-        for version, (name, weight) in enumerate(
-            zip(platform.names, (1 - planned.weight, planned.weight), strict=True)
-        ):
-            if weight > 0:
-                groups[name] = inside & (outcomes.version == version)
+        for name, serves, rows in zip(platform.names, served, by_version, strict=True):
+            if serves:
+                groups[name] = inside & rows
         for variant, rows in groups.items():
             seen = _seen(outcomes, rows, cost_usd)
             for metric, compute in metrics.items():
-                found[planned.label, variant, metric] = compute(seen)
+                found[label, variant, metric] = compute(seen)
     return found
 
 
@@ -157,6 +171,9 @@ def _seen(outcomes: Outcomes, rows: BoolArray, cost_usd: FloatArray) -> Seen:
         latency_ms=np.sort(outcomes.client_ms[answered]),
         cold=outcomes.cold[rows & (outcomes.environment >= 0)],
         failed=outcomes.status[rows] != Status.OK,
+        throttled=outcomes.status[rows] == Status.THROTTLED,
+        timed_out=outcomes.status[rows] == Status.TIMEOUT,
+        attempts=np.ones(int(rows.sum()), dtype=np.int64),
         cost_usd=cost_usd[rows],
     )
 
@@ -166,6 +183,12 @@ def _metric(name: str) -> Metric:
         return lambda seen: _mean(seen.cold)
     if name == "error_rate":
         return lambda seen: _mean(seen.failed)
+    if name == "throttled_share":
+        return lambda seen: _mean(seen.throttled)
+    if name == "retry_amplification":
+        return lambda seen: _mean(seen.attempts)
+    if name == "timeout_share":
+        return lambda seen: _mean(seen.timed_out)
     if name == "mean_ms":
         return lambda seen: _mean(seen.latency_ms)
     if name == "cost_usd_per_1000":
@@ -176,7 +199,7 @@ def _metric(name: str) -> Metric:
     raise ParameterError(f"{name!r} is no figure; known are p50_ms … p99.9_ms, mean_ms, cold_share, error_rate")
 
 
-def _mean(values: NDArray[np.float64] | BoolArray) -> tuple[float, int]:
+def _mean(values: NDArray[np.float64] | NDArray[np.int64] | BoolArray) -> tuple[float, int]:
     return (float(values.mean()) if values.size else math.nan), int(values.size)
 
 

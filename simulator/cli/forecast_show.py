@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Final
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from simulator.figures import METRICS, Figure
+from simulator.figures import ALL, METRICS, Figure
 from simulator.forecast import Forecast
-from simulator.objective import Verdict
+from simulator.outlook import Outlook, Spread
+from simulator.replication import WHOLE
 from simulator.terminal import console, number
 
 HEADINGS: Final[Mapping[str, str]] = {
@@ -25,26 +26,54 @@ _SCALES: Final[Mapping[str, float]] = {"cold_share": 100.0}
 _STYLES: Final[Mapping[str, str]] = {"pass": "green", "fail": "red", "inconclusive": "yellow"}
 
 
-def print_forecast(found: Forecast, verdicts: Sequence[Mapping[str, Any]], overall: Verdict | None) -> None:
-    """Print the table of figures, what the reader must know about it, and the verdicts, to standard output."""
-    out = console()
+def print_outlook(outlook: Outlook) -> None:
+    """Print the figures, the margins, what the reader must know about them, and the verdicts, to standard output."""
+    out, found = console(), outlook.forecast
     what = "as the caller sees it" if found.latency == "client_ms" else "INIT and handler"
     out.print(Text(f"Forecast, latency {what}; 95 % intervals of {found.replications} runs, seed {found.seed}"))
     out.print(forecast_table(found))
     if any(figure.note and "extrapolated" in figure.note for figure in found.figures):
         out.print(Text("* extrapolated beyond the recorded requests", style="dim"))
+    for line in _margins(outlook):
+        out.print(line)
     for warning in found.warnings:
         out.print(Text(f"! {warning}", style="yellow"))
     for reason in dict.fromkeys(f.note for f in found.figures if f.metric == "cost_usd_per_1000" and f.note):
         out.print(Text(f"! cost: {reason}", style="yellow"))
-    for one in verdicts:
-        line = Text(f"{one['objective']}: ")
-        line.append(one["verdict"], style=_STYLES[one["verdict"]])
-        chances = ", ".join(f"{label} {_chance(step['probability'])}" for label, step in one["steps"].items())
-        line.append(f" (met in every step with probability {_chance(one['probability'])}; by step: {chances})")
+    for one in outlook.judged:
+        line = Text(f"{one.objective}: ")
+        line.append(one.verdict, style=_STYLES[one.verdict])
+        chances = ", ".join(f"{label} {chance_text(chance)}" for label, chance in one.by_step.items())
+        line.append(f" (met in every step with probability {chance_text(one.probability)}; by step: {chances})")
         out.print(line)
-    if overall is not None and len(verdicts) > 1:
-        out.print(Text("in all: ").append(overall, style=_STYLES[overall]))
+    if outlook.verdict is not None and len(outlook.judged) > 1:
+        out.print(Text("in all: ").append(outlook.verdict, style=_STYLES[outlook.verdict]))
+
+
+def _margins(outlook: Outlook) -> list[Text]:
+    """Say how far the time-out is, what a burst does, and what is refused, over the whole rollout."""
+    margin = Spread.of(outlook.timeout_ms / outlook.forecast.samples[WHOLE, ALL, "p99.9_ms"])
+    hit = outlook.spread("timeout_share")
+    rows = [
+        ("time-out margin", _spread(margin), f"time-out ÷ p99.9; {_percent(hit)} of the requests hit it"),
+        ("throttled", _percent(outlook.spread("throttled_share")), "of the requests"),
+        ("attempts per request", _spread(outlook.spread("retry_amplification")), "as the gateway sees them"),
+    ]
+    if outlook.burst is not None:
+        rows.insert(
+            1, ("burst amplification", _spread(outlook.burst), f"p99 of {outlook.burst_factor:g} × the load ÷ p99")
+        )
+    return [Text(f"{name + ':':22} {value}").append(f"   {why}", style="dim") for name, value, why in rows]
+
+
+def _spread(spread: Spread) -> str:
+    return f"{number(spread.median)} [{number(spread.lo)}–{number(spread.hi)}]"
+
+
+def _percent(spread: Spread) -> str:
+    if spread.median is None or spread.lo is None or spread.hi is None:
+        return "–"
+    return f"{100 * spread.median:.2g} % [{100 * spread.lo:.2g}–{100 * spread.hi:.2g}]"
 
 
 def forecast_table(found: Forecast) -> Table:
@@ -78,7 +107,8 @@ def _cell(figure: Figure) -> Text:
     return text
 
 
-def _chance(probability: float) -> str:
+def chance_text(probability: float) -> str:
+    """Write a probability that rests on a few hundred runs."""
     # Never "100 %": as many runs as there were cannot show a probability of one.
     if probability > 0.995:
         return "> 99 %"
