@@ -35,6 +35,8 @@ class Use(IntEnum):
     DRIFT = 9
     LIFETIME = 10
     ENVIRONMENT = 11
+    CLIENT_JITTER = 12
+    SDK_JITTER = 13
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,57 @@ class Randomness:
         return self.generator(use, attempt).random(requests)
 
 
+def client_jitter(randomness: Randomness, attempts: int, requests: int) -> FloatArray:
+    """Draw :attr:`Draws.client_jitter`, shape ``(attempts, requests)``."""
+    return np.stack([randomness.uniforms(Use.CLIENT_JITTER, requests, attempt) for attempt in range(attempts)])
+
+
+def sdk_jitter(randomness: Randomness, attempts: int, tries: int, requests: int) -> FloatArray:
+    """Draw :attr:`ModelDraws.sdk_jitter`, shape ``(attempts, tries, requests)``.
+
+    Its address holds both numbers, so that more tries leave the draws of the others as they are.
+    """
+    return np.stack(
+        [
+            np.stack([randomness.uniforms(Use.SDK_JITTER, requests, attempt << 16 | one) for one in range(tries)])
+            for attempt in range(attempts)
+        ]
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class ModelDraws:
+    """What is random about the call of a model; needed where a version has a quota to meet.
+
+    Shapes as in :class:`Draws`, and s attempts of the SDK at most.
+
+    Parameters
+    ----------
+    inference_ms
+        ``(v, a, n)``: how much of the handler is the call that succeeds; what exceeds the handler's time counts as all
+        of it.
+    input_tokens
+        ``(v, n)``: tokens of input that count against the quota: those read from the prompt cache do not.
+    output_tokens
+        ``(v, n)``: tokens of the answer.
+    sdk_jitter
+        ``(a, s, n)``: uniforms in [0, 1) for the SDK's waits; the last of each attempt is not used.
+    """
+
+    inference_ms: FloatArray = field(repr=False)
+    input_tokens: FloatArray = field(repr=False)
+    output_tokens: FloatArray = field(repr=False)
+    sdk_jitter: FloatArray = field(repr=False)
+
+    def check(self, versions: int, attempts: int, requests: int) -> None:
+        """Hold every shape and value to what a run of these sizes needs. Raises ParameterError."""
+        _check("model.inference_ms", self.inference_ms, (versions, attempts, requests))
+        _check("model.input_tokens", self.input_tokens, (versions, requests))
+        _check("model.output_tokens", self.output_tokens, (versions, requests))
+        tries = self.sdk_jitter.shape[1] if self.sdk_jitter.ndim == 3 else 1
+        _check("model.sdk_jitter", self.sdk_jitter, (attempts, tries, requests))
+
+
 @dataclass(frozen=True, eq=False)
 class Draws:
     """Everything random in one run, drawn before it starts.
@@ -104,6 +157,10 @@ class Draws:
     lifetime_s
         ``(a, n)``: how long an on-demand environment that the attempt starts may live at all; what it serves when the
         time is up it still ends. None: for ever.
+    client_jitter
+        ``(a, n)``: uniform in [0, 1) for the caller's wait after the attempt. Needed where it waits with jitter.
+    model
+        Needed where a version calls a model that has quotas.
     """
 
     arrival_s: FloatArray = field(repr=False)
@@ -115,6 +172,8 @@ class Draws:
     overhead_ms: FloatArray = field(repr=False)
     keep_alive_s: FloatArray = field(repr=False)
     lifetime_s: FloatArray | None = field(default=None, repr=False)
+    client_jitter: FloatArray | None = field(default=None, repr=False)
+    model: ModelDraws | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         n = self.arrival_s.shape[0]
@@ -123,8 +182,12 @@ class Draws:
             _check(name, getattr(self, name), (versions, attempts, n))
         for name in ("route", "keep_alive_s"):
             _check(name, getattr(self, name), (attempts, n))
-        if self.lifetime_s is not None:
-            _check("lifetime_s", self.lifetime_s, (attempts, n))
+        for name in ("lifetime_s", "client_jitter"):
+            values = getattr(self, name)
+            if values is not None:
+                _check(name, values, (attempts, n))
+        if self.model is not None:
+            self.model.check(versions, attempts, n)
         _check("arrival_s", self.arrival_s, (n,))
         if n and np.any(np.diff(self.arrival_s) < 0):
             raise ParameterError("arrival_s goes back in time; sort the requests by arrival")

@@ -1,4 +1,4 @@
-"""The token bucket behind every rate limit: the gateway's throttle and Lambda's scale-out limit."""
+"""The token bucket behind every rate limit: the gateway's throttle, Lambda's rates, Bedrock's quotas."""
 
 from __future__ import annotations
 
@@ -21,10 +21,11 @@ class TokenBucket:
         Resolution of the clock that :meth:`take` is told.
     """
 
-    __slots__ = ("_capacity", "_last_tick", "_per_tick", "_tokens")
+    __slots__ = ("_capacity", "_last_tick", "_per_tick", "_ticks_per_second", "_tokens")
 
     def __init__(self, capacity: float, per_second: float, ticks_per_second: int) -> None:
         self._capacity = float(capacity)
+        self._ticks_per_second = ticks_per_second
         self._per_tick = per_second / ticks_per_second
         self._tokens = self._capacity
         self._last_tick = 0
@@ -37,3 +38,24 @@ class TokenBucket:
             return False
         self._tokens = max(self._tokens - 1.0, 0.0)
         return True
+
+    def holds(self, now_tick: int, tokens: float) -> bool:
+        """Say whether there are ``tokens`` at ``now_tick``, and take none."""
+        self._refill(now_tick)
+        return self._tokens >= tokens * (1.0 - _ROUNDING)
+
+    def add(self, now_tick: int, tokens: float) -> None:
+        """Give ``tokens`` back, as far as they fit in; negative ones are taken, and may leave the bucket in debt."""
+        self._refill(now_tick)
+        self._tokens = min(self._capacity, self._tokens + tokens)
+
+    def resize(self, now_tick: int, capacity: float, per_second: float) -> None:
+        """Go on with other limits; what a larger capacity adds is there at once."""
+        self._refill(now_tick)
+        self._tokens = min(float(capacity), self._tokens + max(0.0, capacity - self._capacity))
+        self._capacity = float(capacity)
+        self._per_tick = per_second / self._ticks_per_second
+
+    def _refill(self, now_tick: int) -> None:
+        self._tokens = min(self._capacity, self._tokens + (now_tick - self._last_tick) * self._per_tick)
+        self._last_tick = now_tick

@@ -1,29 +1,41 @@
 """The reference engine: SimPy, written to be read. What it does is the specification; docs/model.md says why.
 
-The clock counts whole microseconds, so that times add up exactly and a tie is a tie in every engine. At one instant,
-ends come before arrivals, and arrivals come in the order of the requests.
+This file takes an attempt from the gateway through its environment to its answer. What it asks on the way has files of
+its own: ``pools`` (environments and concurrency), ``model_calls``, ``bedrock`` and ``sdk`` (quotas and retries inside
+the handler), ``caller`` (time-outs and retries outside), ``provisioning`` (provisioned concurrency over time),
+``clock`` (ticks, and what comes first at one instant) and ``ledger`` (what became of it all).
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from bisect import bisect_right
 from typing import Final
 
 import numpy as np
 import simpy
-from simpy.events import URGENT
 
-from simulator.draws import Draws, IntArray
+from simulator.draws import Draws
 from simulator.engine.buckets import TokenBucket
+from simulator.engine.caller import Caller
+from simulator.engine.clock import TICKS_PER_MS, TICKS_PER_SECOND, Kind, Later, ticks
+from simulator.engine.ledger import UNANSWERED, Ledger
+from simulator.engine.model_calls import ModelCalls
 from simulator.engine.outcomes import Outcomes, Refusal, Status
+from simulator.engine.pools import Environment, Pools
+from simulator.engine.provisioning import Provisioner
 from simulator.errors import ParameterError
 from simulator.platform import INIT_LIMIT_S, Platform
 from simulator.quantiles import FloatArray
 from simulator.rollout import Rollout
 
-TICKS_PER_SECOND: Final = 1_000_000
-_TICKS_PER_MS: Final = TICKS_PER_SECOND // 1000
-_NEVER: Final = 2**62
+__all__ = ["TICKS_PER_SECOND", "simulate"]
+
+_INIT_LIMIT_TICKS: Final = round(INIT_LIMIT_S * TICKS_PER_SECOND)
+# Plain numbers: an enum's member is slow to look up, and these are written for every request.
+_OK: Final = int(Status.OK)
+_THROTTLED: Final = int(Status.THROTTLED)
+_TIMEOUT: Final = int(Status.TIMEOUT)
+_NONE: Final = int(Refusal.NONE)
 
 
 def simulate(draws: Draws, platform: Platform, rollout: Rollout) -> Outcomes:
@@ -43,7 +55,8 @@ def simulate(draws: Draws, platform: Platform, rollout: Rollout) -> Outcomes:
     Raises
     ------
     ParameterError
-        Draws for fewer versions than the platform has, or a weight for a version that it does not have.
+        Draws that lack what the platform's policies need (versions, attempts, jitter, tokens), or a weight for a
+        version that the platform does not have.
     """
     if draws.versions < len(platform.versions):
         raise ParameterError(f"draws for {draws.versions} version(s), but the platform has {len(platform.versions)}")
@@ -54,247 +67,186 @@ def simulate(draws: Draws, platform: Platform, rollout: Rollout) -> Outcomes:
     return run.outcomes()
 
 
-class _Environment:
-    """One execution environment: it serves one request at a time."""
-
-    __slots__ = ("ends_at_tick", "gone_at_tick", "number", "provisioned", "version")
-
-    def __init__(self, number: int, version: int, *, provisioned: bool) -> None:
-        self.number = number
-        self.version = version
-        self.provisioned = provisioned
-        self.gone_at_tick = 0
-        """When it ends if it stays idle; means nothing for provisioned ones, which stay."""
-        self.ends_at_tick = _NEVER
-        """When it ends at the latest, or after what it serves then."""
-
-
-class _Later(simpy.Event):
-    """Something that ends at a later instant, before the arrivals of that instant."""
-
-    __slots__ = ("attempt", "environment", "request")
-
-    def __init__(
-        self, clock: simpy.Environment, delay_ticks: int, environment: _Environment, request: int, attempt: int
-    ) -> None:
-        super().__init__(clock)
-        self.environment = environment
-        self.request = request
-        self.attempt = attempt
-        self._ok = True
-        self._value = None
-        clock.schedule(self, priority=URGENT, delay=delay_ticks)
-
-
 class _Run:
     """The state of one simulation."""
 
     def __init__(self, draws: Draws, platform: Platform, rollout: Rollout) -> None:
+        self._draws = draws
+        self._n = draws.requests
         self._clock = simpy.Environment()
-        self._arrival_ticks = _ticks(draws.arrival_s, TICKS_PER_SECOND).tolist()
-        to_second = draws.route < rollout.weights_at(draws.arrival_s)
-        self._version_of = to_second.astype(np.int64).tolist()
-        self._handler_ticks = _ticks(draws.handler_ms, _TICKS_PER_MS).tolist()
-        self._cold_handler_ticks = _ticks(draws.cold_handler_ms, _TICKS_PER_MS).tolist()
-        self._init_ticks = _ticks(draws.init_ms, _TICKS_PER_MS).tolist()
-        self._setup_ticks = _ticks(draws.setup_ms, _TICKS_PER_MS).tolist()
-        self._overhead_ticks = _ticks(draws.overhead_ms, _TICKS_PER_MS).tolist()
-        self._keep_alive_ticks = _ticks(draws.keep_alive_s, TICKS_PER_SECOND).tolist()
+        self._ledger = Ledger(self._n, platform.client.max_attempts)
+        self._arrival_ticks = ticks(draws.arrival_s, TICKS_PER_SECOND).tolist()
+        self._to_second = (draws.route[0] < rollout.weights_at(draws.arrival_s)).astype(np.int64).tolist()
+        self._route = draws.route
+        self._stage_s = [stage.start_s for stage in rollout.stages]
+        self._stage_weight = [stage.weight for stage in rollout.stages]
+
+        # By version and slot: attempt a of request r has slot a·n + r.
+        self._handler_ticks = _by_slot(draws.handler_ms)
+        self._cold_handler_ticks = _by_slot(draws.cold_handler_ms)
+        self._init_ticks = _by_slot(draws.init_ms)
+        self._setup_ticks = _by_slot(draws.setup_ms)
+        self._overhead_ticks = _by_slot(draws.overhead_ms)
+        self._keep_alive_ticks = ticks(draws.keep_alive_s, TICKS_PER_SECOND).ravel().tolist()
         lifetime_s = draws.lifetime_s
-        self._lifetime_ticks = None if lifetime_s is None else _ticks(lifetime_s, TICKS_PER_SECOND).tolist()
+        self._lifetime_ticks = None if lifetime_s is None else ticks(lifetime_s, TICKS_PER_SECOND).ravel().tolist()
 
         settings = list(platform.versions.values())
         self._timeout_ticks = [round(one.timeout_s * TICKS_PER_SECOND) for one in settings]
-        self._version_limit = [one.concurrency_limit for one in settings]
         self._gateway_timeout_ticks = round(platform.gateway_timeout_s * TICKS_PER_SECOND)
-        self._init_limit_ticks = round(INIT_LIMIT_S * TICKS_PER_SECOND)
+        self._suppressed_init = platform.suppressed_init
         self._gateway = TokenBucket(platform.gateway_burst, platform.gateway_rate_rps, TICKS_PER_SECOND)
-        self._scale_out = TokenBucket(
-            platform.scale_out_environments,
-            platform.scale_out_environments / platform.scale_out_period_s,
-            TICKS_PER_SECOND,
-        )
-        # Provisioned concurrency is carved out of the function's reserved share, or of the account's, used or not.
-        provisioned = sum(one.provisioned for one in settings)
-        reserved = platform.reserved_concurrency
-        self._on_demand_limit = (platform.account_concurrency if reserved is None else reserved) - provisioned
-        self._over_on_demand = Refusal.ACCOUNT_CONCURRENCY if reserved is None else Refusal.RESERVED_CONCURRENCY
-
-        self._started = 0
-        self._free_provisioned = [
-            [self._start(version, provisioned=True) for _ in range(one.provisioned)]
-            for version, one in enumerate(settings)
-        ]
-        self._idle: list[list[_Environment]] = [[] for _ in settings]
-        """Idle on-demand environments of each version, the most recently used one last."""
-        self._busy = [0] * len(settings)
-        self._busy_on_demand = 0
-
-        n = draws.requests
-        self._draws = draws
-        self._version = [-1] * n
-        self._environment = [-1] * n
-        self._cold = [False] * n
-        self._on_provisioned = [False] * n
-        self._status = [int(Status.OK)] * n
-        self._refusal = [int(Refusal.NONE)] * n
-        self._start_ticks = [-1] * n
-        self._end_ticks = [-1] * n
-        self._reported_init_ticks = [0] * n
-        self._duration_ticks = [0] * n
-        self._client_ticks = [0] * n
+        self._pools = Pools(platform)
+        last_tick = self._arrival_ticks[-1] if self._arrival_ticks else 0
+        self._provisioner = Provisioner(self._clock, self._pools, platform, last_tick)
+        self._caller = Caller(self._clock, self._ledger, draws, platform.client, self._arrive)
+        self._models = ModelCalls(self._clock, draws, platform, self._finish)
+        self._has_quota = [self._models.quota_of(version) for version in range(len(settings))]
+        self._patience_ticks = min(self._caller.patience_ticks, self._gateway_timeout_ticks)
 
     def go(self) -> None:
-        self._clock.process(self._arrivals())
+        if self._n:
+            Later(self._clock, self._arrival_ticks[0], Kind.ARRIVAL, 0, self._arrive)
         self._clock.run()
 
-    def _arrivals(self) -> Generator[simpy.Event, None, None]:
-        clock = self._clock
-        now = 0
-        for request, at in enumerate(self._arrival_ticks):
-            # Waited for even where it is no time at all: what ends at this instant must end first.
-            yield clock.timeout(at - now)
-            now = at
-            self._arrive(request, 0, at)
-
-    def _arrive(self, request: int, attempt: int, now: int) -> None:
-        """Take one attempt from the gateway to its environment, or refuse it."""
-        if not self._gateway.take(now):
-            self._refuse(request, attempt, Refusal.GATEWAY_RATE, version=0)
-            return
-        version = self._version_of[attempt][request]
-        self._version[request] = version
-        limit = self._version_limit[version]
-        if limit is not None and self._busy[version] >= limit:
-            self._refuse(request, attempt, Refusal.VERSION_CONCURRENCY, version)
-            return
-        free = self._free_provisioned[version]
-        if free:
-            self._serve(request, attempt, now, free.pop(), cold=False)
-            return
-        if self._busy_on_demand >= self._on_demand_limit:
-            self._refuse(request, attempt, self._over_on_demand, version)
-            return
-        environment = self._most_recently_used(version, now)
-        if environment is not None:
-            self._serve(request, attempt, now, environment, cold=False)
-        elif self._scale_out.take(now):
-            self._serve(request, attempt, now, self._start(version, provisioned=False), cold=True)
-        else:
-            self._refuse(request, attempt, Refusal.SCALE_OUT, version)
-
-    def _most_recently_used(self, version: int, now: int) -> _Environment | None:
-        idle = self._idle[version]
-        while idle:
-            environment = idle.pop()
-            if environment.gone_at_tick > now:
-                return environment
-        return None
-
-    def _start(self, version: int, *, provisioned: bool) -> _Environment:
-        environment = _Environment(self._started, version, provisioned=provisioned)
-        self._started += 1
-        return environment
-
-    def _refuse(self, request: int, attempt: int, refusal: Refusal, version: int) -> None:
-        self._status[request] = int(Status.THROTTLED)
-        self._refusal[request] = int(refusal)
-        self._client_ticks[request] = self._overhead_ticks[version][attempt][request]
-
-    def _serve(self, request: int, attempt: int, now: int, environment: _Environment, *, cold: bool) -> None:
-        """Let ``environment`` work on the attempt; all of its times are known from here on."""
-        version = environment.version
-        timeout = self._timeout_ticks[version]
-        before = init = 0
-        if cold:
-            handler = self._cold_handler_ticks[version][attempt][request]
-            init = self._init_ticks[version][attempt][request]
-            before = self._setup_ticks[version][attempt][request]
-            if self._lifetime_ticks is not None:
-                environment.ends_at_tick = now + self._lifetime_ticks[attempt][request]
-            if init > self._init_limit_ticks:
-                # Lambda gives up, and runs INIT again as part of the first invocation, under its time-out.
-                handler += init
-                init = self._init_limit_ticks
-        else:
-            handler = self._handler_ticks[version][attempt][request]
-        timed_out = handler > timeout
-        duration = timeout if timed_out else handler
-        busy = before + init + duration
-
-        self._busy[version] += 1
-        if not environment.provisioned:
-            self._busy_on_demand += 1
-        end = _Later(self._clock, busy, environment, request, attempt)
-        end.callbacks.append(self._kill if timed_out else self._release)
-
-        gave_up = busy > self._gateway_timeout_ticks
-        answered = self._gateway_timeout_ticks if gave_up else busy
-        if timed_out or gave_up:
-            self._status[request] = int(Status.TIMEOUT)
-        self._environment[request] = environment.number
-        self._cold[request] = cold
-        self._on_provisioned[request] = environment.provisioned
-        self._start_ticks[request] = now
-        self._end_ticks[request] = now + busy
-        self._reported_init_ticks[request] = init
-        self._duration_ticks[request] = duration
-        self._client_ticks[request] = answered + self._overhead_ticks[version][attempt][request]
-
-    def _release(self, end: _Later) -> None:
-        """Put the environment among the idle ones, most recently used last."""
-        environment = end.environment
-        version = environment.version
-        self._busy[version] -= 1
-        if environment.provisioned:
-            self._free_provisioned[version].append(environment)
-        else:
-            self._busy_on_demand -= 1
-            idle_until = int(self._clock.now) + self._keep_alive_ticks[end.attempt][end.request]
-            environment.gone_at_tick = min(idle_until, environment.ends_at_tick)
-            self._idle[version].append(environment)
-
-    def _kill(self, end: _Later) -> None:
-        """End the environment, as a time-out does; Lambda starts another in the place of a provisioned one."""
-        environment = end.environment
-        version = environment.version
-        self._busy[version] -= 1
-        if not environment.provisioned:
-            self._busy_on_demand -= 1
-            return
-        start_ticks = (
-            self._setup_ticks[version][end.attempt][end.request] + self._init_ticks[version][end.attempt][end.request]
-        )
-        replacement = self._start(version, provisioned=True)
-        ready = _Later(self._clock, start_ticks, replacement, end.request, end.attempt)
-        ready.callbacks.append(self._provide)
-
-    def _provide(self, ready: _Later) -> None:
-        """Hand over a provisioned environment that has ended its INIT."""
-        self._free_provisioned[ready.environment.version].append(ready.environment)
-
     def outcomes(self) -> Outcomes:
-        served = np.array(self._environment) >= 0
-        init_ticks = np.array(self._reported_init_ticks, dtype=np.int64)
-        duration_ticks = np.array(self._duration_ticks, dtype=np.int64)
-        billed_ticks = init_ticks + duration_ticks
-        return Outcomes(
-            arrival_s=self._draws.arrival_s,
-            version=np.array(self._version, dtype=np.int64),
-            environment=np.array(self._environment, dtype=np.int64),
-            cold=np.array(self._cold, dtype=np.bool_),
-            provisioned=np.array(self._on_provisioned, dtype=np.bool_),
-            status=np.array(self._status, dtype=np.int64),
-            refusal=np.array(self._refusal, dtype=np.int64),
-            start_s=np.where(served, np.array(self._start_ticks) / TICKS_PER_SECOND, np.nan),
-            end_s=np.where(served, np.array(self._end_ticks) / TICKS_PER_SECOND, np.nan),
-            init_ms=init_ticks / _TICKS_PER_MS,
-            duration_ms=duration_ticks / _TICKS_PER_MS,
-            # Rounded up to whole milliseconds; integers, because 0.1 + 0.2 must not cost a millisecond.
-            billed_ms=(-(-billed_ticks // _TICKS_PER_MS)).astype(np.float64),
-            client_ms=np.array(self._client_ticks, dtype=np.int64) / _TICKS_PER_MS,
-        )
+        if self._models.any:
+            self._ledger.model_tries = self._models.tries
+        return self._ledger.outcomes(self._draws, self._patience_ticks, self._provisioner.histories())
+
+    # ---- one attempt, from the gateway to its environment --------------------------------------------------------
+
+    def _arrive(self, arrival: Later) -> None:
+        """Take one attempt from the gateway to its environment, or refuse it."""
+        slot, now = arrival.slot, arrival.tick
+        if slot + 1 < self._n:
+            # First attempts come one after the other; further ones are sent by the caller.
+            Later(self._clock, self._arrival_ticks[slot + 1], Kind.ARRIVAL, slot + 1, self._arrive)
+        self._ledger.sent_tick[slot] = now
+        if not self._gateway.take(now):
+            self._refuse(slot, 0, Refusal.GATEWAY_RATE)
+            return
+        version = self._to_second[slot] if slot < self._n else self._draw_version(slot, now)
+        self._ledger.version[slot] = version
+        taken = self._pools.take(version, now)
+        if isinstance(taken, Environment):
+            self._serve(slot, now, taken)
+        else:
+            self._refuse(slot, version, taken)
+
+    def _draw_version(self, slot: int, now: int) -> int:
+        """Draw the version of a further attempt, with the weight of its own moment."""
+        stage = bisect_right(self._stage_s, now / TICKS_PER_SECOND) - 1
+        attempt, request = divmod(slot, self._n)
+        return int(self._route[attempt, request] < self._stage_weight[max(stage, 0)])
+
+    def _refuse(self, slot: int, version: int, refusal: Refusal) -> None:
+        self._conclude(slot, version, 0, _THROTTLED, int(refusal))
+
+    def _serve(self, slot: int, now: int, environment: Environment) -> None:
+        """Let ``environment`` work on the attempt."""
+        version = environment.version
+        cold = environment.fresh or environment.reset
+        before = init = 0
+        if not cold:
+            handler = self._handler_ticks[version][slot]
+        else:
+            handler = self._cold_handler_ticks[version][slot]
+            again = self._init_ticks[version][slot]
+            if environment.fresh:
+                environment.fresh = False
+                before, init, again = self._setup_ticks[version][slot], again, 0
+                if self._lifetime_ticks is not None:
+                    environment.ends_at_tick = now + self._lifetime_ticks[slot]
+                if init > _INIT_LIMIT_TICKS:
+                    # Lambda gives up, and runs INIT again as part of the first invocation, under its time-out.
+                    again, init = init, _INIT_LIMIT_TICKS
+            environment.reset = False
+            environment.ready_tick = now + before + init + again
+            handler += again
+
+        ledger = self._ledger
+        ledger.environment[slot] = environment.number
+        if cold:
+            ledger.cold[slot] = True
+            ledger.init_ticks[slot] = init
+        if environment.provisioned:
+            ledger.provisioned[slot] = True
+        if self._provisioner.tracking:
+            self._provisioner.observe(version)
+        start = now + before + init
+        if self._has_quota[version]:
+            self._expect_end(slot, version, now)
+            self._models.begin(slot, environment, start, handler, start + self._timeout_ticks[version])
+        else:
+            self._finish(slot, environment, start + handler, start + self._timeout_ticks[version], _NONE)
+
+    # ---- and back ------------------------------------------------------------------------------------------------
+
+    def _finish(self, slot: int, environment: Environment, end: int, deadline: int, refusal: int) -> None:
+        """Let the handler end at ``end``, or be stopped at ``deadline`` if that comes before."""
+        ledger = self._ledger
+        version = environment.version
+        stopped = end > deadline
+        if stopped:
+            end = deadline
+        ledger.end_tick[slot] = end
+        ledger.duration_ticks[slot] = end - deadline + self._timeout_ticks[version]
+        Later(self._clock, end, Kind.RELEASE, slot, self._stop if stopped else self._release, environment)
+        if ledger.client_ticks[slot] == UNANSWERED:
+            status = _TIMEOUT if stopped else _OK if refusal == _NONE else _THROTTLED
+            self._conclude(slot, version, end - ledger.sent_tick[slot], status, refusal)
+
+    def _expect_end(self, slot: int, version: int, now: int) -> None:
+        """Remember when patience ends with a handler whose end is not known yet; only who tries again must know."""
+        if self._caller.retrying:
+            patience = self._gateway_timeout_ticks + self._overhead_ticks[version][slot]
+            at_tick = now + min(patience, self._caller.patience_ticks)
+            Later(self._clock, at_tick, Kind.GIVE_UP, slot, self._give_up, version)
+
+    def _give_up(self, event: Later) -> None:
+        if self._ledger.client_ticks[event.slot] == UNANSWERED:
+            self._conclude(event.slot, event.subject, self._gateway_timeout_ticks + 1, _TIMEOUT, _NONE)
+
+    def _conclude(self, slot: int, version: int, busy: int, status: int, refusal: int) -> None:
+        """Write down what the caller gets, and when: the gateway waits for the work, the caller for the gateway."""
+        if busy > self._gateway_timeout_ticks:
+            busy, status = self._gateway_timeout_ticks, _TIMEOUT
+        waited = busy + self._overhead_ticks[version][slot]
+        if waited > self._caller.patience_ticks:
+            waited, status = self._caller.patience_ticks, _TIMEOUT
+        ledger = self._ledger
+        ledger.client_ticks[slot] = waited
+        if status != _OK:
+            ledger.status[slot] = status
+            if status == _THROTTLED:
+                ledger.refusal[slot] = refusal
+        if self._caller.retrying:
+            self._caller.expect(slot)
+
+    def _release(self, end: Later) -> None:
+        """Put the environment among the idle ones."""
+        self._pools.release(end.subject, end.tick, self._keep_alive_ticks[end.slot])
+
+    def _stop(self, end: Later) -> None:
+        """Stop an environment at the function's time-out: it is reset or ends; a provisioned one is replaced."""
+        environment, slot, now = end.subject, end.slot, end.tick
+        environment.sdk = None
+        if self._suppressed_init and not environment.provisioned:
+            environment.reset = True
+            self._pools.release(environment, now, self._keep_alive_ticks[slot])
+            return
+        replacement = self._pools.end(environment, now)
+        if replacement is not None:
+            version = environment.version
+            replacement.ready_tick = now + self._setup_ticks[version][slot] + self._init_ticks[version][slot]
+            Later(self._clock, replacement.ready_tick, Kind.READY, replacement.number, self._provide, replacement)
+
+    def _provide(self, ready: Later) -> None:
+        self._pools.provide(ready.subject, ready.tick)
 
 
-def _ticks(values: FloatArray, ticks_per_unit: int) -> IntArray:
-    return np.rint(values * ticks_per_unit).astype(np.int64)
+def _by_slot(values_ms: FloatArray) -> list[list[int]]:
+    """Give the ticks of each version by slot, from shape (versions, attempts, n)."""
+    by_slot: list[list[int]] = ticks(values_ms, TICKS_PER_MS).reshape(values_ms.shape[0], -1).tolist()
+    return by_slot

@@ -128,8 +128,8 @@ def test_the_gateway_refuses_what_its_bucket_cannot_take() -> None:
     assert run.version.tolist() == [0, 0, 0, -1, 0]
 
 
-def test_a_function_time_out_ends_the_environment() -> None:
-    run = simulate(draws([0.0, 10.0], handler_ms=[5_000, 100]), platform(timeout_s=3.0), STABLE)
+def test_a_function_time_out_ends_the_environment_where_init_is_not_suppressed() -> None:
+    run = simulate(draws([0.0, 10.0], handler_ms=[5_000, 100]), platform(timeout_s=3.0, suppressed_init=False), STABLE)
     assert story(run) == [(0, True, "TIMEOUT", 3_500.0), (1, True, "OK", 600.0)]
     assert run.duration_ms.tolist() == [3_000.0, 100.0]
     assert run.billed_ms.tolist() == [3_500.0, 600.0]
