@@ -207,7 +207,7 @@ def _usable(trace: Trace, variant: str, latency: Latency) -> pl.DataFrame:
     return table
 
 
-def _environments(table: pl.DataFrame) -> IntArray:
+def environments_of(table: pl.DataFrame) -> IntArray:
     """Give each row its execution environment as a number from 0; −1 where none is recorded."""
     codes = table["environment_id"].rank("dense").cast(pl.Int64) - 1
     return codes.fill_null(-1).to_numpy()
@@ -241,7 +241,7 @@ def _fit_service(
     ended = trace.frame["status"].value_counts().iter_rows()
     return ServiceFit(
         variant=variant,
-        warm=fit_sample(total_ms, warm["arrival_s"].to_numpy(), _environments(warm)),
+        warm=fit_sample(total_ms, warm["arrival_s"].to_numpy(), environments_of(warm)),
         handler_share=warm["handler_ms"].to_numpy() / total_ms,
         token_usd=token_usd[warm["row"].to_numpy()],
         cold=fit_cold(own, both, caller_recorded=latency == "client_ms"),

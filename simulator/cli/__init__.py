@@ -17,6 +17,10 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
         "simulator.cli.forecast:forecast_command",
         "Forecast the tail and the cost of a rollout from traces.",
     ),
+    "compare": (
+        "simulator.cli.compare:compare_command",
+        "Hold two traces side by side, with the chance that one is better.",
+    ),
     "backtest": (
         "simulator.cli.backtest:backtest_command",
         "Hold the forecast against the end of a recording.",
