@@ -33,6 +33,10 @@ _FIELDS: Final[dict[str, tuple[str, pl.DataType]]] = {
 }
 
 
+RECORD_SCHEMA: Final[dict[str, pl.DataType]] = {name: kind for name, (_, kind) in _FIELDS.items()}
+"""Columns that :func:`record_columns` gives."""
+
+
 def is_record(line: pl.Expr) -> pl.Expr:
     """Give true for the lines of a column that hold a function's record."""
     return line.str.contains(_IS_RECORD)

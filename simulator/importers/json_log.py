@@ -19,7 +19,7 @@ from simulator.errors import TraceError
 from simulator.importers.base import ImportOptions
 from simulator.importers.json_rows import read_json_rows
 from simulator.importers.lambda_events import EVENT, trace_of_events
-from simulator.importers.report_log import event_columns
+from simulator.importers.log_tables import event_columns
 from simulator.trace import Trace
 
 

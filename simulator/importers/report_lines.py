@@ -132,6 +132,17 @@ def parse_report(line: str) -> Report | None:
 _STATUS: Final = {"success": "ok", "timeout": "timeout"}
 
 
+REPORT_SCHEMA: Final[dict[str, pl.DataType]] = {
+    name: pl.Int64() if name in ("memory_mb", "max_memory_mb") else field.kind() for name, field in _FIELDS.items()
+}
+"""Columns that :func:`report_columns` gives."""
+
+
+def status_of(status: pl.Expr) -> pl.Expr:
+    """Turn Lambda's word for how an invocation ended (null: none said) into a trace's."""
+    return status.fill_null("success").replace_strict(_STATUS, default="error", return_dtype=pl.String)
+
+
 def is_report(line: pl.Expr) -> pl.Expr:
     """Give true for the lines of a column that :func:`parse_report` would read."""
     return line.str.contains(_IS_TEXT_REPORT) | line.str.contains(_IS_JSON_REPORT)
@@ -148,7 +159,7 @@ def report_columns(line: pl.Expr) -> list[pl.Expr]:
     for name, field in _FIELDS.items():
         found = pl.when(is_text).then(line.str.extract(field.text, 1)).otherwise(line.str.extract(field.json, 1))
         if name == "status":
-            found = found.fill_null("success").replace_strict(_STATUS, default="error", return_dtype=pl.String)
+            found = status_of(found)
         elif name in ("memory_mb", "max_memory_mb"):
             found = found.cast(pl.Float64, strict=False).cast(pl.Int64, strict=False)
         elif field.kind is pl.Float64:
