@@ -10,7 +10,9 @@ import asyncio
 import io
 import logging
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
@@ -24,6 +26,9 @@ MAX_BODY_BYTES: Final = 128 * 1024 * 1024
 DEADLINE_S: Final = 55.0
 """Below the SDKs' 60 s read time-out, so that the caller reads a reason."""
 _THREADS: Final = 8
+_ONE_AT_A_TIME: Final = ("DynamoDB_",)
+"""Prefixes of ``X-Amz-Target`` whose actions run one after the other: moto checks a condition and writes in two steps,
+and two writers could both find the condition true."""
 _NOT_FORWARDED: Final = {"connection", "content-length", "transfer-encoding", "keep-alive", "date", "server"}
 
 _log = logging.getLogger(__name__)
@@ -35,6 +40,7 @@ class WsgiBridge:
     def __init__(self, application: Any) -> None:
         self._application = application
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="control-plane")
+        self._one_at_a_time = threading.Lock()
 
     def close(self) -> None:
         """End the threads; one in the middle of a request ends with the process."""
@@ -56,9 +62,14 @@ class WsgiBridge:
             _log.warning("%s %s: no answer in %.0f s", request.method, request.path, DEADLINE_S)
             return aws_error(504, "RequestTimeout", f"the control plane did not answer in {DEADLINE_S:.0f} s", "")
 
+    def _order(self, environ: dict[str, Any]) -> AbstractContextManager[Any]:
+        alone = environ.get("HTTP_X_AMZ_TARGET", "").startswith(_ONE_AT_A_TIME)
+        return self._one_at_a_time if alone else nullcontext()
+
     def _run(self, environ: dict[str, Any]) -> web.Response:
         try:
-            chunks, status, headers = run_wsgi_app(self._application, environ, buffered=True)
+            with self._order(environ):
+                chunks, status, headers = run_wsgi_app(self._application, environ, buffered=True)
             body = b"".join(chunks)
         except NotImplementedError as error:
             # 501, because the SDKs and Terraform retry a 500 for minutes.

@@ -8,36 +8,23 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
 from botocore.config import Config
-from moto.server import ThreadedMotoServer
 
 from replay.canary.errors import JournalDownError, LeaseHeldError, LeaseLostError
 from replay.canary.journal import Command, DynamoJournal, FileJournal, Journal, Lease, Line, MemoryJournal
+from replay.cloud import LocalCloud
 
 NOW = 1_800_000_000.0
 
 
 @pytest.fixture(scope="module")
-def dynamodb() -> Iterator[Any]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    client = boto3.client(
-        "dynamodb",
-        endpoint_url=f"http://{host}:{port}",
-        region_name="us-east-1",
-        aws_access_key_id="x",
-        aws_secret_access_key="x",
-        config=Config(connect_timeout=2, read_timeout=5, retries={"total_max_attempts": 1}),
-    )
-    yield client
-    server.stop()
+def dynamodb(local_cloud: LocalCloud) -> Any:
+    return local_cloud.client("dynamodb")
 
 
 @pytest.fixture(params=["memory", "file", "dynamodb"])
