@@ -14,7 +14,7 @@ output "api_id" {
 }
 
 output "api_endpoint" {
-  description = "Base URL of the API; the route is POST /genai."
+  description = "Base URL of the API; the routes are POST /genai and POST /ai."
   value       = module.api.api_endpoint
 }
 
@@ -46,4 +46,15 @@ output "log_group_name" {
 output "models" {
   description = "Variant to Bedrock model or inference-profile id, as configured now."
   value       = { for name, variant in var.variants : name => variant.model_id }
+}
+
+output "auth" {
+  description = "How callers prove who they are: mode, and what a client needs for it."
+  value = {
+    mode         = var.auth.mode
+    issuer       = var.auth.issuer != null ? var.auth.issuer : one(module.user_pool[*].issuer)
+    user_pool_id = one(module.user_pool[*].user_pool_id)
+    client_id    = one(module.user_pool[*].client_id)
+    keys_table   = one(module.authorizer[*].table_name)
+  }
 }

@@ -40,10 +40,10 @@ variable "tags" {
 
 variable "variants" {
   type = object({
-    baseline  = object({ model_id = string, memory_mb = optional(number, 1024), max_tokens = optional(number, 512), temperature = optional(number), system_prompt = optional(string, "") })
-    optimized = object({ model_id = string, memory_mb = optional(number, 1024), max_tokens = optional(number, 512), temperature = optional(number), system_prompt = optional(string, "") })
+    baseline  = object({ model_id = string, memory_mb = optional(number, 1024), max_tokens = optional(number, 512), temperature = optional(number), system_prompt = optional(string, ""), latency = optional(string), service_tier = optional(string), fallback = optional(string) })
+    optimized = object({ model_id = string, memory_mb = optional(number, 1024), max_tokens = optional(number, 512), temperature = optional(number), system_prompt = optional(string, ""), latency = optional(string), service_tier = optional(string), fallback = optional(string) })
   })
-  description = "The two configurations of the function. They differ here only: model, memory in MB, answer limit in tokens, temperature, system prompt."
+  description = "The two configurations of the function. They differ here only: model, memory in MB, answer limit in tokens, temperature, system prompt, and Bedrock's latency mode, service tier and the tier to fall back on."
 
   validation {
     condition     = alltrue([for variant in values(var.variants) : variant.max_tokens >= 1 && variant.max_tokens <= 65536])
@@ -54,6 +54,127 @@ variable "variants" {
     condition     = alltrue([for variant in values(var.variants) : variant.temperature == null ? true : variant.temperature >= 0 && variant.temperature <= 1])
     error_message = "variants: temperature must lie between 0 and 1, or be left out."
   }
+}
+
+variable "default_tier" {
+  type        = string
+  description = "Tier of a request that names none. Its model is the variant's."
+  default     = "standard"
+}
+
+variable "tiers" {
+  type = map(object({
+    model_id     = string
+    max_tokens   = optional(number, 512)
+    latency      = optional(string)
+    service_tier = optional(string)
+    fallback     = optional(string)
+  }))
+  description = "Further tiers that a caller may choose: model or inference-profile id, answer limit in tokens, latency (standard, optimized), service tier (default, priority, flex, reserved) and the tier that answers where this one's model throttles or is down."
+  default     = {}
+
+  validation {
+    condition     = alltrue([for tier in values(var.tiers) : tier.max_tokens >= 1 && tier.max_tokens <= 65536])
+    error_message = "tiers: max_tokens must lie between 1 and 65536."
+  }
+
+  validation {
+    condition     = alltrue([for tier in values(var.tiers) : tier.latency == null ? true : contains(["standard", "optimized"], tier.latency)])
+    error_message = "tiers: latency must be standard or optimized, or be left out."
+  }
+
+  validation {
+    condition     = alltrue([for tier in values(var.tiers) : tier.service_tier == null ? true : contains(["default", "priority", "flex", "reserved"], tier.service_tier)])
+    error_message = "tiers: service_tier must be default, priority, flex or reserved, or be left out."
+  }
+
+  validation {
+    condition     = !contains(keys(var.tiers), var.default_tier)
+    error_message = "tiers: the default tier is described by the variants; leave it out here."
+  }
+}
+
+variable "models" {
+  type = map(object({
+    usd_per_million      = optional(object({ input = number, output = number, cache_read = optional(number), cache_write = optional(number) }))
+    cache_minimum_tokens = optional(number)
+  }))
+  description = "What is known of a model, by id: its prices in USD per million tokens, and the shortest prefix that it caches. Of a model that is not here, answers show no cost and prompts are not cached."
+  default = {
+    # Bedrock price list, us-east-1, 2026-11; minimum prefix: model cards.
+    "us.anthropic.claude-haiku-4-5-20251001-v1:0"  = { usd_per_million = { input = 1.1, output = 5.5, cache_read = 0.11, cache_write = 1.375 }, cache_minimum_tokens = 4096 }
+    "us.anthropic.claude-sonnet-4-5-20250929-v1:0" = { usd_per_million = { input = 3.3, output = 16.5, cache_read = 0.33, cache_write = 4.125 }, cache_minimum_tokens = 1024 }
+    "us.amazon.nova-micro-v1:0"                    = { usd_per_million = { input = 0.035, output = 0.14, cache_read = 0.00875 }, cache_minimum_tokens = 1024 }
+    "us.amazon.nova-lite-v1:0"                     = { usd_per_million = { input = 0.06, output = 0.24, cache_read = 0.015 }, cache_minimum_tokens = 1024 }
+    "us.amazon.nova-pro-v1:0"                      = { usd_per_million = { input = 0.8, output = 3.2, cache_read = 0.2 }, cache_minimum_tokens = 1024 }
+  }
+}
+
+variable "allow_system" {
+  type        = bool
+  description = "Whether a caller may send a system prompt of their own."
+  default     = true
+}
+
+variable "cache" {
+  type = object({
+    enabled                = optional(bool, false)
+    ttl_s                  = optional(number, 86400)
+    timeout_ms             = optional(number, 100)
+    point_in_time_recovery = optional(bool, false)
+  })
+  description = "Answers kept in DynamoDB: whether, for how long, and what a look-up may take before the model is asked as if there were none."
+  default     = {}
+
+  validation {
+    condition     = var.cache.ttl_s >= 1 && var.cache.ttl_s <= 2592000 && var.cache.timeout_ms >= 1 && var.cache.timeout_ms <= 5000
+    error_message = "cache: ttl_s must lie between 1 and 2592000, timeout_ms between 1 and 5000."
+  }
+}
+
+variable "auth" {
+  type = object({
+    mode     = string
+    issuer   = optional(string)
+    audience = optional(list(string), [])
+    scopes   = optional(list(string), [])
+    mfa      = optional(string, "OPTIONAL")
+    cache_s  = optional(number, 300)
+  })
+  description = "Who may call; without a default, since an open API is something to say, not to forget. mode: none, jwt (a Cognito user pool is made, unless issuer and audience name another) or api_key."
+
+  validation {
+    condition     = contains(["none", "jwt", "api_key"], var.auth.mode)
+    error_message = "auth.mode must be none, jwt or api_key."
+  }
+
+  validation {
+    condition     = (var.auth.issuer == null) == (length(var.auth.audience) == 0)
+    error_message = "auth: issuer and audience go together."
+  }
+}
+
+variable "cors" {
+  type = object({
+    allow_origins     = list(string)
+    allow_headers     = optional(list(string), ["authorization", "cache-control", "content-type", "x-api-key"])
+    allow_credentials = optional(bool, false)
+    max_age_s         = optional(number, 600)
+  })
+  description = "Web pages that may call the API from a browser; null for none."
+  default     = null
+}
+
+variable "kms_key_arn" {
+  type        = string
+  description = "KMS key that encrypts tables, logs and the function's settings; empty for the ones that AWS owns."
+  default     = ""
+}
+
+variable "deletion_protection" {
+  type        = bool
+  description = "Whether AWS refuses to delete what cannot be made anew: users and API keys."
+  default     = false
 }
 
 variable "provisioned_concurrency" {
@@ -105,13 +226,13 @@ variable "architecture" {
 variable "throttle_rate_rps" {
   type        = number
   description = "Steady requests a second that the API lets through."
-  default     = 100
+  default     = 5
 }
 
 variable "throttle_burst" {
   type        = number
   description = "Requests that the API lets through at once, above the steady rate."
-  default     = 200
+  default     = 10
 }
 
 variable "log_retention_days" {
@@ -156,6 +277,12 @@ variable "handler" {
 variable "runtime" {
   type        = string
   description = "Managed runtime for which the package was built."
+}
+
+variable "authorizer_package" {
+  type        = object({ path = string, base64sha256 = string, handler = string })
+  description = "Deployment package of the authorizer: path, base64 of its SHA-256, entry point. Needed with auth.mode = api_key."
+  default     = null
 }
 
 variable "baseline_version" {

@@ -19,6 +19,7 @@ locals {
 resource "aws_cloudwatch_log_group" "this" {
   name              = local.log_group_name
   retention_in_days = var.log_retention_days
+  kms_key_id        = var.kms_key_arn == "" ? null : var.kms_key_arn
 }
 
 resource "aws_iam_role" "this" {
@@ -70,6 +71,7 @@ resource "aws_lambda_function" "this" {
   timeout                        = var.timeout_s
   reserved_concurrent_executions = var.reserved_concurrency
   publish                        = true
+  kms_key_arn                    = var.kms_key_arn == "" ? null : var.kms_key_arn
 
   environment {
     variables = var.environment

@@ -110,6 +110,12 @@ variable "log_retention_days" {
   }
 }
 
+variable "kms_key_arn" {
+  type        = string
+  description = "KMS key that encrypts log group and environment variables; empty for the ones that AWS owns."
+  default     = ""
+}
+
 variable "log_format" {
   type        = string
   description = "Text, or JSON for platform events as JSON. tailcast records both."

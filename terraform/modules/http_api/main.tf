@@ -1,12 +1,27 @@
 locals {
-  method = split(" ", var.route_key)[0]
-  path   = split(" ", var.route_key)[1]
+  # "POST /genai" -> method and path of the ARN by which a permission names the route.
+  routes = {
+    for key in var.route_keys : key => "${split(" ", key)[0] == "ANY" ? "*" : split(" ", key)[0]}${split(" ", key)[1]}"
+  }
 }
 
 resource "aws_apigatewayv2_api" "this" {
   name          = var.name
   description   = "Generative-AI API, served by the weighted alias of ${var.function_name}."
   protocol_type = "HTTP"
+
+  dynamic "cors_configuration" {
+    for_each = var.cors == null ? [] : [var.cors]
+
+    content {
+      allow_origins     = cors_configuration.value.allow_origins
+      allow_methods     = ["POST"]
+      allow_headers     = cors_configuration.value.allow_headers
+      expose_headers    = ["x-request-id", "retry-after"]
+      allow_credentials = cors_configuration.value.allow_credentials
+      max_age           = cors_configuration.value.max_age_s
+    }
+  }
 }
 
 resource "aws_apigatewayv2_integration" "this" {
@@ -19,15 +34,58 @@ resource "aws_apigatewayv2_integration" "this" {
   timeout_milliseconds = 30000
 }
 
+resource "aws_apigatewayv2_authorizer" "jwt" {
+  count = var.authorization.type == "jwt" ? 1 : 0
+
+  api_id           = aws_apigatewayv2_api.this.id
+  name             = "${var.name}-jwt"
+  authorizer_type  = "JWT"
+  identity_sources = ["$request.header.Authorization"]
+
+  jwt_configuration {
+    issuer   = var.authorization.issuer
+    audience = var.authorization.audience
+  }
+}
+
+resource "aws_apigatewayv2_authorizer" "api_key" {
+  count = var.authorization.type == "api_key" ? 1 : 0
+
+  api_id                            = aws_apigatewayv2_api.this.id
+  name                              = "${var.name}-api-key"
+  authorizer_type                   = "REQUEST"
+  authorizer_uri                    = var.authorization.authorizer_invoke_arn
+  authorizer_payload_format_version = "2.0"
+  enable_simple_responses           = true
+  authorizer_result_ttl_in_seconds  = var.authorization.cache_s
+  identity_sources                  = ["$request.header.x-api-key"]
+}
+
+resource "aws_lambda_permission" "authorize" {
+  count = var.authorization.type == "api_key" ? 1 : 0
+
+  statement_id  = "AllowHttpApiToAuthorize"
+  action        = "lambda:InvokeFunction"
+  function_name = var.authorization.authorizer_function_name
+  principal     = "apigateway.amazonaws.com"
+  source_arn    = "${aws_apigatewayv2_api.this.execution_arn}/authorizers/${aws_apigatewayv2_authorizer.api_key[0].id}"
+}
+
 resource "aws_apigatewayv2_route" "this" {
-  api_id    = aws_apigatewayv2_api.this.id
-  route_key = var.route_key
-  target    = "integrations/${aws_apigatewayv2_integration.this.id}"
+  for_each = local.routes
+
+  api_id               = aws_apigatewayv2_api.this.id
+  route_key            = each.key
+  target               = "integrations/${aws_apigatewayv2_integration.this.id}"
+  authorization_type   = { none = "NONE", jwt = "JWT", api_key = "CUSTOM" }[var.authorization.type]
+  authorizer_id        = one(concat(aws_apigatewayv2_authorizer.jwt[*].id, aws_apigatewayv2_authorizer.api_key[*].id))
+  authorization_scopes = var.authorization.type == "jwt" ? var.authorization.scopes : null
 }
 
 resource "aws_cloudwatch_log_group" "access" {
   name              = "/tailcast/${var.name}/access"
   retention_in_days = var.log_retention_days
+  kms_key_id        = var.kms_key_arn == "" ? null : var.kms_key_arn
 }
 
 resource "aws_apigatewayv2_stage" "default" {
@@ -36,8 +94,9 @@ resource "aws_apigatewayv2_stage" "default" {
   auto_deploy = true
 
   default_route_settings {
-    throttling_rate_limit  = var.throttle_rate_rps
-    throttling_burst_limit = var.throttle_burst
+    detailed_metrics_enabled = true
+    throttling_rate_limit    = var.throttle_rate_rps
+    throttling_burst_limit   = var.throttle_burst
   }
 
   # Times and outcomes; nothing of the caller or of what was asked.
@@ -54,15 +113,18 @@ resource "aws_apigatewayv2_stage" "default" {
       responseLatency      = "$context.responseLatency"
       responseLength       = "$context.responseLength"
       error                = "$context.error.message"
+      authorizerError      = "$context.authorizer.error"
     })
   }
 }
 
 resource "aws_lambda_permission" "invoke" {
-  statement_id  = "AllowHttpApi"
+  for_each = local.routes
+
+  statement_id  = "AllowHttpApi-${md5(each.key)}"
   action        = "lambda:InvokeFunction"
   function_name = var.function_name
   qualifier     = var.alias_name
   principal     = "apigateway.amazonaws.com"
-  source_arn    = "${aws_apigatewayv2_api.this.execution_arn}/*/${local.method == "ANY" ? "*" : local.method}${local.path}"
+  source_arn    = "${aws_apigatewayv2_api.this.execution_arn}/*/${each.value}"
 }

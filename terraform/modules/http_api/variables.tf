@@ -8,15 +8,70 @@ variable "name" {
   }
 }
 
-variable "route_key" {
-  type        = string
-  description = "The one route: method and path."
-  default     = "POST /genai"
+variable "route_keys" {
+  type        = set(string)
+  description = "The routes: method and path. With ANY, a wrong method is answered with 405 by the function instead of with 404 by the gateway."
+  default     = ["ANY /ai", "ANY /genai"]
 
   validation {
-    condition     = can(regex("^(GET|POST|PUT|PATCH|DELETE|HEAD|OPTIONS|ANY) /", var.route_key))
-    error_message = "route_key must be a method and a path, such as 'POST /genai'."
+    condition     = length(var.route_keys) > 0 && alltrue([for key in var.route_keys : can(regex("^(GET|POST|PUT|PATCH|DELETE|HEAD|OPTIONS|ANY) /", key))])
+    error_message = "route_keys must be methods and paths, such as 'POST /genai'."
   }
+}
+
+variable "authorization" {
+  type = object({
+    type                     = string
+    issuer                   = optional(string)
+    audience                 = optional(list(string), [])
+    scopes                   = optional(list(string), [])
+    authorizer_invoke_arn    = optional(string)
+    authorizer_function_name = optional(string)
+    cache_s                  = optional(number, 300)
+  })
+  description = "Who may call. There is no default: an open API is something to say, not to forget. type: none; jwt with issuer, audience and, optionally, scopes; api_key with the authorizer's invoke ARN and function name, and the seconds that its word is good for (a revoked key works that much longer)."
+
+  validation {
+    condition     = contains(["none", "jwt", "api_key"], var.authorization.type)
+    error_message = "authorization.type must be none, jwt or api_key."
+  }
+
+  validation {
+    condition     = var.authorization.type != "jwt" || length(var.authorization.audience) > 0
+    error_message = "authorization: type jwt needs the issuer and at least one audience."
+  }
+
+  validation {
+    condition     = var.authorization.cache_s >= 0 && var.authorization.cache_s <= 3600
+    error_message = "authorization.cache_s must lie between 0 and 3600."
+  }
+}
+
+variable "cors" {
+  type = object({
+    allow_origins     = list(string)
+    allow_headers     = optional(list(string), ["authorization", "cache-control", "content-type", "x-api-key"])
+    allow_credentials = optional(bool, false)
+    max_age_s         = optional(number, 600)
+  })
+  description = "Web pages that may call the API from a browser; null for none."
+  default     = null
+
+  validation {
+    condition     = var.cors == null ? true : alltrue([for origin in var.cors.allow_origins : can(regex("^(\\*|https?://[^/ ]+)$", origin))])
+    error_message = "cors.allow_origins must be origins such as https://app.example.com, or *."
+  }
+
+  validation {
+    condition     = var.cors == null ? true : !(var.cors.allow_credentials && contains(var.cors.allow_origins, "*"))
+    error_message = "cors: browsers refuse credentials for every origin (*); name the origins."
+  }
+}
+
+variable "kms_key_arn" {
+  type        = string
+  description = "KMS key that encrypts the access log; empty for the one that AWS owns."
+  default     = ""
 }
 
 variable "function_name" {
@@ -37,7 +92,7 @@ variable "alias_invoke_arn" {
 variable "throttle_rate_rps" {
   type        = number
   description = "Steady requests a second that the stage lets through; above it callers get 429."
-  default     = 100
+  default     = 5
 
   validation {
     condition     = var.throttle_rate_rps > 0 && var.throttle_rate_rps <= 10000
@@ -48,7 +103,7 @@ variable "throttle_rate_rps" {
 variable "throttle_burst" {
   type        = number
   description = "Requests that the stage lets through at once, above the steady rate."
-  default     = 200
+  default     = 10
 
   validation {
     condition     = var.throttle_burst >= 1 && var.throttle_burst <= 5000 && floor(var.throttle_burst) == var.throttle_burst

@@ -70,10 +70,13 @@ def test_the_digests_are_those_of_the_file(package: Package) -> None:
 
 def test_the_sdk_is_trimmed_to_the_services_in_use(unpacked: Path) -> None:
     data = unpacked / "botocore" / "data"
-    assert sorted(path.name for path in data.iterdir() if path.is_dir()) == ["bedrock-runtime"]
+    assert sorted(path.name for path in data.iterdir() if path.is_dir()) == ["bedrock-runtime", "dynamodb"]
     assert not (unpacked / "boto3" / "data").exists()
     partitions = json.loads((data / "endpoints.json").read_text())["partitions"]
-    assert {name for partition in partitions for name in partition["services"]} <= {"bedrock-runtime"}
+    assert {name for partition in partitions for name in partition["services"]} <= {
+        "bedrock-runtime",
+        "dynamodb",
+    }
     assert "us-east-1" in partitions[0]["regions"]
 
 

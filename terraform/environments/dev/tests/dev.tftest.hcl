@@ -17,6 +17,9 @@ mock_provider "aws" {
       version = "1"
     }
   }
+  mock_resource "aws_dynamodb_table" {
+    defaults = { arn = "arn:aws:dynamodb:us-east-1:123456789012:table/mock" }
+  }
   mock_resource "aws_apigatewayv2_api" {
     defaults = { id = "a1b2c3d4", execution_arn = "arn:aws:execute-api:us-east-1:123456789012:a1b2c3d4" }
   }
@@ -62,6 +65,107 @@ run "optimized_is_the_same_function_with_other_settings" {
     condition     = output.provisioned_versions == { "1" = 1, "2" = 1 }
     error_message = "Both pinned versions must be kept ready."
   }
+}
+
+run "every_tier_knows_its_model_price_and_limit" {
+  command = apply
+
+  assert {
+    condition     = jsondecode(local.tiers_json).standard.model_id == "us.anthropic.claude-haiku-4-5-20251001-v1:0" && jsondecode(local.tiers_json).standard.usd_per_million.output == 5.5
+    error_message = "The default tier must be the variant's, with its model's price."
+  }
+
+  assert {
+    condition     = jsondecode(local.tiers_json).reasoning.fallback == "standard" && jsondecode(local.tiers_json).fast.cache_minimum_tokens == 1024
+    error_message = "A tier lacks what was configured."
+  }
+
+  assert {
+    condition     = length(local.tiers_json) + sum([for value in values(local.settings) : length(value)]) < 4096
+    error_message = "Lambda allows 4 KB of environment variables."
+  }
+}
+
+run "the_cache_is_off_unless_asked_for" {
+  command = plan
+
+  assert {
+    condition     = length(module.cache) == 0 && local.settings.CACHE_TABLE == ""
+    error_message = "Nobody asked for a cache."
+  }
+}
+
+run "the_cache_brings_table_right_and_settings" {
+  command = apply
+
+  variables {
+    cache = { enabled = true, ttl_s = 60 }
+  }
+
+  assert {
+    condition     = local.settings.CACHE_TABLE == "tailcast-dev-answers" && local.settings.CACHE_TTL_S == "60"
+    error_message = "The function does not know of its cache."
+  }
+}
+
+run "tokens_are_those_of_a_pool_of_its_own" {
+  command = apply
+
+  variables {
+    auth = { mode = "jwt" }
+  }
+
+  assert {
+    condition     = output.auth.mode == "jwt" && output.auth.client_id != null && output.auth.keys_table == null
+    error_message = "The pool is missing."
+  }
+}
+
+run "or_of_another_issuer" {
+  command = apply
+
+  variables {
+    auth = { mode = "jwt", issuer = "https://login.example.com", audience = ["tailcast"] }
+  }
+
+  assert {
+    condition     = output.auth.issuer == "https://login.example.com" && length(module.user_pool) == 0
+    error_message = "The other issuer was to be used."
+  }
+}
+
+run "keys_bring_an_authorizer" {
+  command = apply
+
+  variables {
+    auth               = { mode = "api_key" }
+    authorizer_package = { path = "authorizer.zip", base64sha256 = "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=", handler = "functions.authorizer.handler.handle" }
+  }
+
+  assert {
+    condition     = output.auth.keys_table == "tailcast-dev-api-keys"
+    error_message = "The table of keys is missing."
+  }
+}
+
+run "an_api_must_say_who_may_call" {
+  command = plan
+
+  variables {
+    auth = { mode = "open" }
+  }
+
+  expect_failures = [var.auth]
+}
+
+run "the_default_tier_is_described_once" {
+  command = plan
+
+  variables {
+    tiers = { standard = { model_id = "amazon.nova-lite-v1:0" } }
+  }
+
+  expect_failures = [var.tiers]
 }
 
 run "a_timeout_beyond_the_gateways_is_refused" {

@@ -1,0 +1,48 @@
+mock_provider "aws" {
+  mock_resource "aws_cognito_user_pool" {
+    defaults = { id = "us-east-1_abc", endpoint = "cognito-idp.us-east-1.amazonaws.com/us-east-1_abc" }
+  }
+}
+
+variables {
+  name = "tailcast-test"
+}
+
+run "only_an_administrator_makes_users" {
+  command = apply
+
+  assert {
+    condition     = one(aws_cognito_user_pool.this.admin_create_user_config).allow_admin_create_user_only
+    error_message = "Anyone could sign up, and spend."
+  }
+
+  assert {
+    condition     = output.issuer == "https://cognito-idp.us-east-1.amazonaws.com/us-east-1_abc"
+    error_message = "The issuer must be what the tokens say."
+  }
+
+  assert {
+    condition     = aws_cognito_user_pool_client.this.prevent_user_existence_errors == "ENABLED" && !contains(aws_cognito_user_pool_client.this.explicit_auth_flows, "ALLOW_USER_PASSWORD_AUTH")
+    error_message = "The client tells who exists, or lets passwords travel."
+  }
+}
+
+run "an_unknown_second_factor_is_refused" {
+  command = plan
+
+  variables {
+    mfa = "SMS"
+  }
+
+  expect_failures = [var.mfa]
+}
+
+run "a_token_for_a_week_is_refused" {
+  command = plan
+
+  variables {
+    token_validity_minutes = 10080
+  }
+
+  expect_failures = [var.token_validity_minutes]
+}
