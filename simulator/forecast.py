@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import polars as pl
 
-from simulator.draws import Draws, Randomness, Use
-from simulator.engine.outcomes import Outcomes, Status
+from simulator.draws import Randomness
 from simulator.engine.reference import simulate
 from simulator.errors import ParameterError
 from simulator.figures import ALL, METRICS, QUANTILE_METRICS, Figure, Latency
@@ -26,6 +25,7 @@ from simulator.objective import Objective, Verdict
 from simulator.platform import Platform
 from simulator.quantiles import CONFIDENCE, FloatArray, interval, samples_to_bound
 from simulator.replication import CostModel, Metric, metrics_for, step_figures
+from simulator.run_draws import draw_run, with_environment_levels
 from simulator.service import PreparedService, ServiceFit, fit_services
 from simulator.timeline import PlannedStep, Timeline, make_timeline
 from simulator.trace import Trace
@@ -253,26 +253,11 @@ def _replicate(
     for replication in range(replications):
         randomness = Randomness(seed, replication)
         arrival_s, step = timeline.draw(randomness)
-        drawn = [
-            service.draw(randomness, arrival_s - zero_s, version=version)
-            for version, (service, zero_s) in enumerate(zip(services, timeline.recorded_at_s, strict=True))
-        ]
-        stacked = {
-            name: np.stack([getattr(one, name) for one in drawn])[:, None, :]
-            for name in ("handler_ms", "cold_handler_ms", "init_ms", "setup_ms", "overhead_ms")
-        }
-        keep_alive_s, lifetime_s = _lives(platform, keep_alive, randomness, arrival_s.size)
-        draws = Draws(
-            arrival_s=arrival_s,
-            route=randomness.uniforms(Use.ROUTE, arrival_s.size)[None, :],
-            keep_alive_s=keep_alive_s[None, :],
-            lifetime_s=None if lifetime_s is None else lifetime_s[None, :],
-            **stacked,
+        draws, token_usd, log_sds = draw_run(
+            services, platform, keep_alive, randomness, arrival_s, timeline.recorded_at_s
         )
-        outcomes = _with_environment_levels(
-            simulate(draws, platform, rollout), randomness, [one.environment_log_sd for one in drawn]
-        )
-        cost_usd = costs.of(outcomes, np.stack([one.token_usd for one in drawn]), platform)
+        outcomes = with_environment_levels(simulate(draws, platform, rollout), randomness, log_sds)
+        cost_usd = costs.of(outcomes, token_usd, platform)
         for key, (value, count) in step_figures(outcomes, step, cost_usd, timeline, platform, metrics).items():
             if key not in samples:
                 samples[key], requests[key] = np.full(replications, math.nan), np.zeros(replications)
@@ -280,37 +265,6 @@ def _replicate(
         if progress is not None:
             progress(replication + 1, replications)
     return samples, requests
-
-
-def _with_environment_levels(outcomes: Outcomes, randomness: Randomness, log_sds: Sequence[float]) -> Outcomes:
-    """Let each execution environment serve warm requests at a level of its own.
-
-    It differs by a few percent, which does not change who meets whom; so it is laid over the outcomes, and only over
-    requests that were answered in time.
-    """
-    if not any(log_sds):
-        return outcomes
-    own = np.zeros(outcomes.requests)
-    ours = (outcomes.environment >= 0) & ~outcomes.cold & (outcomes.status == Status.OK)
-    for version, log_sd in enumerate(log_sds):
-        rows = ours & (outcomes.version == version)
-        if log_sd > 0.0 and rows.any():
-            number = outcomes.environment[rows]
-            normal = randomness.generator(Use.ENVIRONMENT, attempt=version).standard_normal(int(number.max()) + 1)
-            own[rows] = outcomes.duration_ms[rows] * np.expm1(log_sd * normal[number])
-    return replace(outcomes, client_ms=outcomes.client_ms + own, duration_ms=outcomes.duration_ms + own)
-
-
-def _lives(
-    platform: Platform, keep_alive: KeepAliveFit | None, randomness: Randomness, requests: int
-) -> tuple[FloatArray, FloatArray | None]:
-    """Draw how long environments live idle, and at all (None: for ever), in seconds, shape ``(requests,)``."""
-    if keep_alive is None:
-        return np.full(requests, platform.keep_alive_s), None
-    # The stream after those of the versions' doubts.
-    law = keep_alive.draw(randomness.generator(Use.FIT, attempt=len(platform.versions)))
-    idle_s = law.at(randomness.uniforms(Use.KEEP_ALIVE, requests))
-    return idle_s, law.lifetime.at(randomness.uniforms(Use.LIFETIME, requests))
 
 
 def _figures(

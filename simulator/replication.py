@@ -138,31 +138,33 @@ class CostModel:
         return cls(prices, architecture, token_usd, memory, reasons)
 
     def of(self, outcomes: Outcomes, token_usd: FloatArray, platform: Platform) -> FloatArray:
-        """Price each simulated request in USD, shape ``(n,)``.
+        """Price each simulated request in USD with all of its attempts, shape ``(n,)``.
 
-        ``token_usd``, shape ``(versions, n)``, is what its tokens would cost on each version. A refused request pays
+        ``token_usd``, shape ``(versions, n)``, is what its tokens would cost on each version. A refused attempt pays
         the gateway only; one that timed out has used its tokens.
         """
         if self.prices is None:
             return np.full(outcomes.requests, np.nan)
         from simulator.cost import lambda_cost_usd, request_cost_usd
 
-        served = outcomes.environment >= 0
-        version = np.maximum(outcomes.version, 0)
+        log = outcomes.log
+        served = log.environment >= 0
+        version = np.maximum(log.version, 0)
         memory_mb = np.array(
             [self.memory_mb[name] or settings.memory_mb for name, settings in platform.versions.items()]
         )
         usd = lambda_cost_usd(
-            outcomes.billed_ms,
+            log.billed_ms,
             memory_mb[version],
             prices=self.prices,
-            provisioned=outcomes.provisioned,
+            provisioned=log.provisioned,
             architecture=self.architecture,
         )
-        usd = usd + np.where(served, np.take_along_axis(token_usd, version[None, :], axis=0)[0], 0.0)
+        usd = usd + np.where(served, token_usd[version, log.request], 0.0)
         per_request = request_cost_usd(prices=self.prices)
         invocation = self.prices.lambda_requests_per_million_usd / 1e6
-        return np.asarray(usd + np.where(served, per_request, per_request - invocation), dtype=np.float64)
+        usd = usd + np.where(served, per_request, per_request - invocation)
+        return np.bincount(log.request, usd, minlength=outcomes.requests)
 
 
 def _seen(outcomes: Outcomes, rows: BoolArray, cost_usd: FloatArray) -> Seen:
@@ -173,7 +175,7 @@ def _seen(outcomes: Outcomes, rows: BoolArray, cost_usd: FloatArray) -> Seen:
         failed=outcomes.status[rows] != Status.OK,
         throttled=outcomes.status[rows] == Status.THROTTLED,
         timed_out=outcomes.status[rows] == Status.TIMEOUT,
-        attempts=np.ones(int(rows.sum()), dtype=np.int64),
+        attempts=outcomes.attempts[rows],
         cost_usd=cost_usd[rows],
     )
 

@@ -39,6 +39,10 @@ class ServiceFit:
         The law of a warm request's total time, in milliseconds.
     handler_share
         Handler's share of the total in each recorded warm row, shape ``(warm rows,)``.
+    inference_share
+        Share of the model's call in the handler of each row; 1 where it was not recorded. Shape ``(warm rows,)``.
+    input_tokens, output_tokens
+        Of each row, those read from the cache left out; NaN where not recorded. Shape ``(warm rows,)``.
     token_usd
         Cost of each row's tokens in USD, NaN where it cannot be told.
     cold
@@ -54,6 +58,9 @@ class ServiceFit:
     variant: str
     warm: SampleFit
     handler_share: FloatArray = field(repr=False)
+    inference_share: FloatArray = field(repr=False)
+    input_tokens: FloatArray = field(repr=False)
+    output_tokens: FloatArray = field(repr=False)
     token_usd: FloatArray = field(repr=False)
     cold: ColdFit
     memory_mb: int | None
@@ -94,7 +101,10 @@ class ServiceFit:
 
 @dataclass(frozen=True, eq=False)
 class DrawnService:
-    """One version's draws, arrays of shape ``(n,)``; ``token_usd`` is what its tokens cost (may be NaN)."""
+    """One version's draws, arrays of shape ``(n,)``; ``token_usd`` is what its tokens cost (may be NaN).
+
+    ``row`` is the recorded warm row that each request resembles.
+    """
 
     handler_ms: FloatArray
     overhead_ms: FloatArray
@@ -102,6 +112,7 @@ class DrawnService:
     setup_ms: FloatArray
     init_ms: FloatArray
     token_usd: FloatArray
+    row: IntArray
     environment_log_sd: float
     """By how much the level of execution environments differs, on the scale of logarithms."""
 
@@ -145,6 +156,7 @@ class PreparedService:
             setup_ms=setup_ms,
             init_ms=init_ms,
             token_usd=self.fit.token_usd[row],
+            row=row,
             environment_log_sd=warm.group_log_sd,
         )
 
@@ -213,6 +225,18 @@ def environments_of(table: pl.DataFrame) -> IntArray:
     return codes.fill_null(-1).to_numpy()
 
 
+def _share(table: pl.DataFrame, part: str, whole: str) -> FloatArray:
+    share = (table[part] / table[whole]).fill_null(1.0).fill_nan(1.0).clip(0.0, 1.0)
+    return np.asarray(share.to_numpy(), dtype=np.float64)
+
+
+def _tokens(table: pl.DataFrame, name: str, also: str | None = None) -> FloatArray:
+    tokens = table[name].cast(pl.Float64)
+    if also is not None:
+        tokens = tokens + table[also].cast(pl.Float64).fill_null(0.0)
+    return np.asarray(tokens.fill_null(np.nan).to_numpy(), dtype=np.float64)
+
+
 def _cold_rows(table: pl.DataFrame) -> ColdRows:
     warm, cold = table.filter(~pl.col("cold")), table.filter(pl.col("cold"))
     warm_total_ms = warm["total_ms"].to_numpy()
@@ -243,6 +267,9 @@ def _fit_service(
         variant=variant,
         warm=fit_sample(total_ms, warm["arrival_s"].to_numpy(), environments_of(warm)),
         handler_share=warm["handler_ms"].to_numpy() / total_ms,
+        inference_share=_share(warm, "inference_ms", "handler_ms"),
+        input_tokens=_tokens(warm, "input_tokens", "cache_write_tokens"),
+        output_tokens=_tokens(warm, "output_tokens"),
         token_usd=token_usd[warm["row"].to_numpy()],
         cold=fit_cold(own, both, caller_recorded=latency == "client_ms"),
         memory_mb=int(memory.mode()[0]) if len(memory) else None,
