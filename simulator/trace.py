@@ -144,9 +144,18 @@ def make_trace(frame: pl.DataFrame, metadata: TraceMetadata | None = None, *, or
 def write_trace(trace: Trace, path: str | Path) -> Path:
     """Write ``trace`` to ``path`` as Parquet: beside it first, then renamed, so that no reader sees half a file."""
     target = Path(path)
-    document = json.dumps({"format": _FORMAT_VERSION, **asdict(trace.metadata)}, sort_keys=True)
     with written_beside(target) as beside:
-        trace.frame.write_parquet(beside, metadata={_METADATA_KEY: document})
+        trace.frame.write_parquet(beside, metadata=_file_metadata(trace.metadata))
+    return target
+
+
+def sink_trace(
+    frame: pl.LazyFrame, metadata: TraceMetadata, path: str | Path, *, row_group_size: int | None = None
+) -> Path:
+    """Write the columns of :data:`SCHEMA`, valid and in order, as they come: for a trace larger than memory."""
+    target = Path(path)
+    with written_beside(target) as beside:
+        frame.sink_parquet(beside, metadata=_file_metadata(metadata), row_group_size=row_group_size)
     return target
 
 
@@ -170,6 +179,10 @@ def read_trace(path: str | Path) -> Trace:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise TraceError(f"{source}: not a readable Parquet trace ({reason}); see `tailcast trace import`") from error
     return make_trace(frame, _metadata_from_json(document, str(source)), origin=str(source))
+
+
+def _file_metadata(metadata: TraceMetadata) -> dict[str, str]:
+    return {_METADATA_KEY: json.dumps({"format": _FORMAT_VERSION, **asdict(metadata)}, sort_keys=True)}
 
 
 def _cast(frame: pl.DataFrame, name: str, kind: pl.DataType, origin: str) -> pl.Series:

@@ -14,7 +14,7 @@ from typing import Final
 
 from simulator.errors import ParameterError
 from simulator.importers.base import ImportOptions
-from simulator.trace import Trace, TraceMetadata
+from simulator.trace import Trace, TraceMetadata, write_trace
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,32 @@ def import_trace(path: str | Path, format_name: str, options: ImportOptions | No
     TraceError
         The recording is not what it should be.
     """
-    chosen = options or ImportOptions()
+    chosen = _checked(format_name, options or ImportOptions())
+    module = importlib.import_module(f"simulator.importers.{FORMATS[format_name].module}")
+    trace: Trace = module.read(Path(path), chosen)
+    return replace(trace, metadata=_told(trace.metadata, chosen, format_name))
+
+
+def import_to_file(path: str | Path, format_name: str, out: str | Path, options: ImportOptions | None = None) -> Path:
+    """Turn the recording at ``path`` into the trace file ``out``: the same as :func:`import_trace`, then written.
+
+    A text log of any size is imported in bounded memory (see :mod:`~simulator.importers.log_spill`); other formats, and
+    logs without times, are held in memory as a whole. Raises as :func:`import_trace` does.
+    """
+    chosen = _checked(format_name, options or ImportOptions())
+    target = Path(out)
+    if format_name == "report-log" and chosen.spacing_s is None:
+        from simulator.importers import log_spill
+
+        if log_spill.needs_spill(Path(path)):
+            said = _told(TraceMetadata(), chosen, format_name)
+            log_spill.import_to_file(Path(path), chosen, target, said, log_spill.PART_BYTES)
+            return target
+    return write_trace(import_trace(path, format_name, chosen), target)
+
+
+def _checked(format_name: str, chosen: ImportOptions) -> ImportOptions:
+    """Raise a :class:`ParameterError` for an unknown format, or an option that it does not take."""
     if format_name not in FORMATS:
         raise ParameterError(f"format {format_name!r} is not one of {', '.join(FORMATS)}")
     form = FORMATS[format_name]
@@ -83,9 +108,7 @@ def import_trace(path: str | Path, format_name: str, options: ImportOptions | No
         if getattr(chosen, name) and name not in form.options:
             takers = ", ".join(each for each, other in FORMATS.items() if name in other.options)
             raise ParameterError(f"{flag} does not apply to format {format_name!r}; it is for {takers}")
-    module = importlib.import_module(f"simulator.importers.{form.module}")
-    trace: Trace = module.read(Path(path), chosen)
-    return replace(trace, metadata=_told(trace.metadata, chosen, format_name))
+    return chosen
 
 
 def _told(metadata: TraceMetadata, options: ImportOptions, format_name: str) -> TraceMetadata:

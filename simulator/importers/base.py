@@ -179,11 +179,7 @@ def finish(
             recorded_at = iso_time(first_us)
     frame = pl.DataFrame(given)
     frame = frame.sort("arrival_s", maintain_order=True)
-    for name, value in (("variant", options.variant), ("memory_mb", options.memory_mb)):
-        if value is None:
-            continue
-        known = pl.col(name) if name in frame.columns else pl.lit(None)
-        frame = frame.with_columns(pl.coalesce(known, pl.lit(value)).alias(name))
+    frame = filled(frame, options)
     return make_trace(
         frame,
         TraceMetadata(
@@ -196,6 +192,16 @@ def finish(
         ),
         origin=origin,
     )
+
+
+def filled(frame: pl.DataFrame, options: ImportOptions) -> pl.DataFrame:
+    """Fill in what the options say where the rows do not."""
+    for name, value in (("variant", options.variant), ("memory_mb", options.memory_mb)):
+        if value is None:
+            continue
+        known = pl.col(name) if name in frame.columns else pl.lit(None)
+        frame = frame.with_columns(pl.coalesce(known, pl.lit(value)).alias(name))
+    return frame
 
 
 def iso_time(time_us: int) -> str:

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import IO, Final, cast
+from typing import IO, Final, Literal, cast
 
 import polars as pl
 
@@ -74,18 +74,25 @@ def _opened(path: Path) -> IO[bytes]:
 
 
 def _tables(block: bytes, number: int) -> LogTables:
-    # A CSV of one column whose separator is cut away where it occurs: Polars' fastest way to split lines.
-    if not block.strip():
-        lines = pl.DataFrame(schema={"line": pl.String})
-    else:
-        lines = pl.read_csv(
+    lines = _lines(block) if block.strip() else pl.DataFrame(schema={"line": pl.String})
+    first = number * _ROWS_OF_A_BLOCK
+    return tables_of_lines(lines.with_columns(pl.int_range(first, first + pl.len(), dtype=pl.Int64).alias("row")))
+
+
+def _lines(block: bytes) -> pl.DataFrame:
+    def split(encoding: Literal["utf8", "utf8-lossy"]) -> pl.DataFrame:
+        # A CSV of one column, cut off at a separator that a log hardly holds: Polars' fastest way to split lines.
+        return pl.read_csv(
             block,
             has_header=False,
             separator="\x01",
             quote_char=None,
             schema={"line": pl.String},
-            encoding="utf8-lossy",
+            encoding=encoding,
             truncate_ragged_lines=True,
         )
-    first = number * _ROWS_OF_A_BLOCK
-    return tables_of_lines(lines.with_columns(pl.int_range(first, first + pl.len(), dtype=pl.Int64).alias("row")))
+
+    try:
+        return split("utf8")  # a third faster
+    except pl.exceptions.PolarsError:
+        return split("utf8-lossy")

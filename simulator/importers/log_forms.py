@@ -14,7 +14,8 @@ from typing import Final
 
 import polars as pl
 
-# ASCII classes only: those of Unicode make the automaton too large to run in one pass.
+# Two rules keep an expression within what the regex engine captures in one pass (three times as fast as without): the
+# next character always decides between branches ({"t is outside of the optional part), and classes are of ASCII only.
 _NUMBER: Final = r"[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?"
 _WORD: Final = r"[A-Za-z0-9_.-]+"
 _TEXT: Final = r"[ !#-\[\]-~]*"
@@ -106,8 +107,8 @@ RECORD: Final = Form(
     "tailcast",
     # Before it at most a time and a stream, and the envelope of Lambda's JSON log format.
     r"^[ -!#-z|~\t]*"
-    rf'(?:\{{"timestamp": ?"{_TEXT}", ?"level": ?"{_TEXT}", ?(?:"requestId": ?"{_TEXT}", ?)?"message": ?)?'
-    r'\{"tailcast": ?"inference", ?'
+    rf'\{{"t(?:imestamp": ?"{_TEXT}", ?"level": ?"{_TEXT}", ?"(?:requestId": ?"{_TEXT}", ?")?message": ?\{{"t)?'
+    r'ailcast": ?"inference", ?'
     + ", ?".join(
         (
             rf'"request_id": ?"(?P<request_id>{_TEXT})"',

@@ -41,6 +41,11 @@ class LogTables:
     records: pl.DataFrame
     """The fields of :mod:`~simulator.importers.function_records`."""
 
+    @classmethod
+    def empty(cls) -> LogTables:
+        """Give tables without a row."""
+        return cls(*(pl.DataFrame(schema=schema) for schema in (_REPORTS, _STARTS, _RECORDS)))
+
 
 def together(blocks: Sequence[LogTables]) -> LogTables:
     """Join the tables of successive blocks, at least one."""
