@@ -14,9 +14,7 @@ What is written before what, and what happens after a crash at any point between
 from __future__ import annotations
 
 import math
-import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -24,24 +22,16 @@ from replay.canary.batch import Batch
 from replay.canary.errors import EvidenceDownError, ForeignChangeError, JournalDownError, LeaseLostError
 from replay.canary.journal.model import Command, Journal, Kind, Lease, Line
 from replay.canary.judge import Judge, Verdict
-from replay.canary.plan import Plan
-from replay.canary.plan_file import plan_to_document
+from replay.canary.lease import heartbeat, lease_s
 from replay.canary.ports import Clock, EvidenceSource, Gatekeeper, LiveAlias, Notifier, Promotion
-from replay.canary.state import Outcome, RolloutState, Start, advance, fold, start_to_json
+from replay.canary.state import Outcome, RolloutState, Start, advance
 from replay.errors import CloudError, InputError
 from replay.shift import AliasState
 
-_LEASE_S: Final = 20.0
-_LEASE_LOOKS: Final = 6.0
 _DRAIN_AT_MOST_S: Final = 900.0
 """Lambda's longest time-out: no request of the old version can take longer."""
 _RETRY_S: Final = 1.0
 _WEIGHT_DIGITS: Final = 1e-6
-
-
-def lease_s(plan: Plan) -> float:
-    """Give how long a lease lasts: six looks; a dead controller can be replaced after at most this long."""
-    return max(_LEASE_S, _LEASE_LOOKS * plan.look_every_s)
 
 
 @dataclass(frozen=True)
@@ -304,14 +294,14 @@ class Controller:
                 self._append("intent", {"action": "pin"})
                 if self._unwritten:
                     return
-                with self._heartbeat():
+                with heartbeat(world.journal, self._lease, lease_s(self.start.plan), world.clock):
                     world.promotion.pin()
                 self._append("done", {"action": "pin"})
             self._drain()
             self._append("intent", {"action": "release"})
             if self._unwritten:
                 return
-            with self._heartbeat():
+            with heartbeat(world.journal, self._lease, lease_s(self.start.plan), world.clock):
                 world.promotion.release()
             self._append("done", {"action": "release"})
         except (CloudError, JournalDownError) as error:
@@ -329,31 +319,6 @@ class Controller:
             self._renew()
             if world.promotion.busy():
                 quiet_from_s = clock.now_s()
-
-    @contextmanager
-    def _heartbeat(self) -> Iterator[None]:
-        """Keep the lease while one call (Terraform) takes longer than it lasts."""
-        ended = threading.Event()
-        lasts_s = lease_s(self.start.plan)
-
-        def beat() -> None:
-            while not ended.wait(lasts_s / 3):
-                try:
-                    self.world.journal.renew(self._lease, lasts_s, self.world.clock.now_s())
-                except JournalDownError:
-                    continue
-                except LeaseLostError:
-                    # The next line that is written finds out.
-                    return
-
-        self._renew()
-        thread = threading.Thread(target=beat, name="lease", daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            ended.set()
-            thread.join()
 
     # ---- commands --------------------------------------------------------------------------------------------------
 
@@ -457,62 +422,3 @@ def _same(weights: Mapping[str, float], wanted: Mapping[str, float]) -> bool:
         math.isclose(weights.get(version, 0.0), wanted.get(version, 0.0), abs_tol=_WEIGHT_DIGITS)
         for version in {*weights, *wanted}
     )
-
-
-def begin(world: World, start: Start, holder: str) -> Controller:
-    """Take the lease and write the first line. The preflight has been passed.
-
-    Raises
-    ------
-    LeaseHeldError
-        Another controller runs a rollout of this alias.
-    JournalDownError, CloudError
-        The journal or Lambda does not answer: nothing is started.
-    """
-    now_s = world.clock.now_s()
-    lease = world.journal.acquire(holder, lease_s(start.plan), now_s)
-    line = Line(start.rollout_id, 0, now_s, lease.token, "started", start_to_json(start, plan_to_document(start.plan)))
-    alias_state = world.alias.read()
-    world.journal.append(lease, line)
-    judge = Judge(start.plan, start.reference, start.expected)
-    return Controller(world, lease, advance(RolloutState(), line), judge, alias_state)
-
-
-def resume(world: World, rollout_id: str, holder: str) -> Controller:
-    """Take over a rollout whose controller is gone: exactly where it was, or with a rollback, as its plan says.
-
-    Raises
-    ------
-    LeaseHeldError
-        Its controller is not gone.
-    InputError
-        It has an outcome already, or no journal.
-    JournalDownError, CloudError
-        The journal or Lambda does not answer.
-    """
-    lease = world.journal.acquire(holder, _LEASE_S, world.clock.now_s())
-    lines = world.journal.lines(rollout_id)
-    state = fold(lines)
-    if state.start is None or state.outcome is not None:
-        world.journal.release(lease)
-        raise InputError(f"rollout {rollout_id}: " + (f"it ended: {state.why}" if lines else "it has no journal"))
-    judge = Judge(state.start.plan, state.start.reference, state.start.expected)
-    for line in lines:
-        if line.kind == "done" and line.data["action"] == "weight":
-            judge.begin_step(int(line.data["step"]))
-        elif line.kind == "look":
-            judge.look(Batch.from_json(line.data["batch"]), float(line.data["elapsed_s"]))
-    controller = Controller(world, lease, state, judge, _fence(world))
-    if state.start.plan.on_crash == "rollback" and state.decided not in ("rollback", "promote"):
-        controller.roll_back("its controller was gone, and the plan says to roll back then")
-    return controller
-
-
-def _fence(world: World) -> AliasState:
-    for _ in range(3):
-        try:
-            return world.alias.touch(world.alias.read().revision_id)
-        except ForeignChangeError:
-            # The old controller's last change slipped in before; the next one of its cannot.
-            continue
-    raise CloudError("the alias changes again and again; find out who else shifts it, then resume")

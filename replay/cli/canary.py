@@ -120,12 +120,12 @@ def start(
 
     Exit code 0: promoted. 1: rolled back, stopped, or refused by the preflight.
     """
-    from replay.canary.controller import begin
     from replay.canary.errors import RefusedError
     from replay.canary.live import holder, live_world, open_journal, remember, rollout_id
     from replay.canary.plan_file import read_plan
     from replay.canary.start import prepare
     from replay.canary.state import Start
+    from replay.canary.takeover import begin
 
     plan = read_plan(plan_name)
     place, target, deployment = _resolve(where, baseline, candidate)
@@ -174,10 +174,10 @@ def start(
 @options.as_json
 def resume(where: Where, as_json: bool) -> None:
     """Let a paused rollout go on; where its controller is gone, become its controller."""
-    from replay.canary.controller import resume as take_over
     from replay.canary.journal import Command
     from replay.canary.live import evidence_for, holder, live_world, remember, who
     from replay.canary.preflight import Target
+    from replay.canary.takeover import resume as take_over
 
     place, journal, state = _running(where)
     start = state.start

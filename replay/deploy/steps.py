@@ -26,6 +26,7 @@ from replay.terraform import TerraformCli, Workspace
 from simulator.files import write_text
 
 FUNCTION = "inference"
+AUTHORIZER = "authorizer"
 
 
 def deploy(request: DeployRequest) -> Deployment:
@@ -44,9 +45,14 @@ def deploy(request: DeployRequest) -> Deployment:
     """
     with _session(request) as session:
         session.check()
-        package = build_package(FUNCTION, project=request.project, out_dir=request.state_dir / "package")
-        request.progress(f"packaged {FUNCTION}: {package.size_bytes / 1024**2:.1f} MiB, sha256 {package.sha256[:12]}")
-        return session.deploy(package)
+        packages = []
+        for function in (FUNCTION, AUTHORIZER):
+            package = build_package(function, project=request.project, out_dir=request.state_dir / "package")
+            request.progress(
+                f"packaged {function}: {package.size_bytes / 1024**2:.1f} MiB, sha256 {package.sha256[:12]}"
+            )
+            packages.append(package)
+        return session.deploy(*packages)
 
 
 def promote(request: DeployRequest) -> Deployment:
@@ -123,9 +129,9 @@ class _Session:
         if self.request.variant == "optimized" and not self.pins.version("baseline"):
             raise InputError("variant='optimized': there is no baseline yet; deploy --variant baseline first")
 
-    def deploy(self, package: Package) -> Deployment:
+    def deploy(self, package: Package, authorizer: Package) -> Deployment:
         request = self.request
-        variables = self._variables(package)
+        variables = self._variables(package, authorizer)
         fingerprint = self._fingerprint(variables)
         pinned = self.pins.pins.get(request.variant)
         if pinned and pinned.fingerprint == fingerprint and self.pins.latest != request.variant:
@@ -152,7 +158,8 @@ class _Session:
         if candidate is None or not self.variables_file.is_file():
             raise InputError(f"{self.folder}: no candidate to promote; deploy --variant optimized first")
         variables = read_json(self.variables_file)
-        if self.pins.version("baseline") == candidate.version:
+        applied = self.terraform.outputs().get("versions", {}).get("baseline")
+        if self.pins.version("baseline") == candidate.version == applied:
             self.request.progress(f"baseline is version {candidate.version} already")
             if self._pin_variables(self.terraform.outputs()).items() <= variables.items():
                 return self._deployment()
@@ -180,7 +187,7 @@ class _Session:
             (self.folder / name).unlink(missing_ok=True)
         return count
 
-    def _variables(self, package: Package) -> dict[str, Any]:
+    def _variables(self, package: Package, authorizer: Package) -> dict[str, Any]:
         """Give all of Terraform's variables except the pins."""
         request = self.request
         return {
@@ -191,6 +198,11 @@ class _Session:
             "package_base64sha256": package.base64sha256,
             "handler": package.handler,
             "runtime": f"python{package.python}",
+            "authorizer_package": {
+                "path": str(authorizer.path.resolve()),
+                "base64sha256": authorizer.base64sha256,
+                "handler": authorizer.handler,
+            },
         }
 
     def _pin_variables(self, outputs: Mapping[str, Any]) -> dict[str, Any]:
@@ -247,7 +259,8 @@ class _Session:
 
     def _fingerprint(self, variables: Mapping[str, Any]) -> str:
         """Say what a published version depends on: variables, tfvars and the Terraform code."""
-        kept = {name: value for name, value in variables.items() if name != "package_path"}
+        # Where a package lies does not matter, nor does the authorizer, which has no versions.
+        kept = {name: value for name, value in variables.items() if name not in ("package_path", "authorizer_package")}
         digest = hashlib.sha256(json.dumps(kept, sort_keys=True).encode())
         for folder, pattern in (
             (self.request.root, "*.tf*"),

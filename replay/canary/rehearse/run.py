@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from replay.canary.controller import World, begin
+from replay.canary.controller import World
 from replay.canary.journal import MemoryJournal
 from replay.canary.plan import Plan
 from replay.canary.rehearse.scenario import Scenario
 from replay.canary.rehearse.world import EPOCH_S, Nobody, SimulatedAlias, SimulatedClock, SimulatedEvidence, Traffic
 from replay.canary.sequential import rate_interval
 from replay.canary.state import Start
+from replay.canary.takeover import begin
 
 
 @dataclass(frozen=True)

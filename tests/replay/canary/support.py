@@ -76,6 +76,13 @@ class Load:
         for thread in self._running:
             thread.join()
 
+    def wait_for(self, requests: int, deadline_s: float = 60.0) -> None:
+        """Return once so many requests were answered."""
+        end = time.monotonic() + deadline_s
+        while self.answered < requests:
+            assert time.monotonic() < end, f"{self.answered} of {requests} answered in {deadline_s} s"
+            time.sleep(0.05)
+
     def _run(self, index: int) -> None:
         parts = urlsplit(self.cloud.endpoint_url)
         connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=20)
@@ -85,7 +92,7 @@ class Load:
         while not self._stop.wait(max(next_s - time.monotonic(), 0.0)):
             next_s += every_s
             try:
-                connection.request("POST", path, body=b"{}")
+                connection.request("POST", path, body=b'{"prompt": "Say hello."}')
                 answer = connection.getresponse()
                 answer.read()
                 with self._lock:

@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 
-from replay.canary.controller import Controller, World, begin, resume
+from replay.canary.controller import Controller, World
 from replay.canary.errors import EvidenceDownError, ForeignChangeError, JournalDownError, LeaseHeldError, LeaseLostError
 from replay.canary.journal import Command, Lease, Line, MemoryJournal
 from replay.canary.plan import Plan, Step, objective
 from replay.canary.rehearse.scenario import Scenario
 from replay.canary.rehearse.world import EPOCH_S, Nobody, SimulatedAlias, SimulatedClock, SimulatedEvidence, Traffic
 from replay.canary.state import Start, fold
+from replay.canary.takeover import begin, resume
 from replay.errors import CloudError, InputError
 from replay.shift import AliasState
 

@@ -74,13 +74,6 @@ def run(cloud: LocalCloud, monkeypatch: pytest.MonkeyPatch) -> Any:
     return invoke
 
 
-def _warm(load: Load) -> None:
-    """Give the baseline a history."""
-    end = time.monotonic() + 20
-    while load.answered < 150 and time.monotonic() < end:
-        time.sleep(0.1)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("candidate", "outcome", "because"),
@@ -95,7 +88,7 @@ def _warm(load: Load) -> None:
 def test_candidates_meet_what_they_deserve(cloud, run, plan, candidate, outcome, because):
     function, version = deploy_pair(cloud, **candidate)
     with Load(cloud, function) as load:
-        _warm(load)
+        load.wait_for(150)
         result = run(*_start(cloud, function, version, plan))
         at_end = weights(cloud, function)
         served = load.answered
@@ -137,14 +130,13 @@ main(sys.argv[3:])
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("when", ["before", "after"])
-@pytest.mark.parametrize("place", [0, 1, 2, 3])
+@pytest.mark.parametrize(("place", "when"), [(0, "before"), (1, "after"), (2, "before"), (3, "after")])
 def test_kill_9_of_the_controller(cloud, run, plan, project, place, when):
     """Real processes, real SIGKILL, at the lines around a shift (the simulated test does every line of a rollout)."""
     function, version = deploy_pair(cloud)
     environment = {**os.environ, **cloud.environment()}
     with Load(cloud, function, rate_rps=20) as load:
-        _warm(load)
+        load.wait_for(150)
         killed = subprocess.run(
             [sys.executable, "-c", KILLER, str(place), when, *_start(cloud, function, version, plan)],
             cwd=project,
@@ -190,7 +182,7 @@ def test_weights_changed_by_hand_and_an_abort_from_elsewhere(cloud, run, plan, p
         function, version = deploy_pair(cloud)
         plan.write_text(PLAN.replace("at_least: 4s", "at_least: 50s"))
         with Load(cloud, function, rate_rps=20) as load:
-            _warm(load)
+            load.wait_for(150)
             process = subprocess.Popen(
                 [sys.executable, "-c", "from replay.cli import main; main()", *_start(cloud, function, version, plan)],
                 cwd=project,
