@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from replay.aws import make_client
 from replay.canary.assembler import Invocation
 from replay.canary.controller import World
-from replay.canary.errors import CanaryError
+from replay.canary.errors import CanaryError, EvidenceDownError
 from replay.canary.gates import Gates
 from replay.canary.journal import DynamoJournal, FileJournal, Journal
 from replay.canary.live_alias import LambdaAlias, quick_client
@@ -114,8 +114,13 @@ def evidence_for(place: Place, target: Target, plan: Plan) -> EvidenceSource:
     )
     if plan.source == "metrics":
         return metrics
-    if plan.source == "auto" and metrics.reference(time.time()).requests_per_s > _LOGS_UP_TO_RPS:
-        return metrics
+    if plan.source == "auto":
+        try:
+            if metrics.reference(time.time()).requests_per_s > _LOGS_UP_TO_RPS:
+                return metrics
+        except EvidenceDownError:
+            # The logs alone will do; if they do not answer either, that is said when they are read.
+            pass
     return LogEvidence(
         logs,
         function_log_group(functions, target.function),
