@@ -13,6 +13,7 @@ Exit codes, the same for every command:
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Mapping
 from typing import Any, Final
@@ -48,6 +49,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
         "replay.cli.canary:canary",
         "Roll out step by step; promote, wait or roll back on evidence.",
     ),
+    "key": ("replay.cli.key:key", "Make, rotate and revoke API keys of a deployment."),
     "demo": ("replay.cli.demo:demo", "The whole path once, on the local cloud."),
 }
 
@@ -109,7 +111,8 @@ def _fail(message: str, code: int) -> None:
     },
 )
 @click.version_option(package_name="tailcast")
-def main() -> None:
+@click.pass_context
+def main(ctx: click.Context) -> None:
     r"""Forecast the tail before you ship it.
 
     tailcast deploys two variants of an API on AWS Lambda and Bedrock, records what each really did, forecasts
@@ -121,6 +124,14 @@ def main() -> None:
       tailcast trace show runs/last/baseline.parquet
       tailcast forecast --baseline baseline.parquet --candidate optimized.parquet --weights 10,50,100
     """
+    ctx.obj = _storage_options
+
+
+def _storage_options() -> Mapping[str, str]:
+    """Say where object storage lies, to the simulator's commands that read a trace from it."""
+    from replay.storage import storage_options
+
+    return storage_options(os.environ)
 
 
 _with_paragraphs(main)

@@ -69,6 +69,7 @@ class DeployRequest:
 OWN_VARIABLES: Final = frozenset(
     {
         "variant",
+        "authorizer_package",
         "package_path",
         "package_base64sha256",
         "handler",

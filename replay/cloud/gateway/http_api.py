@@ -8,16 +8,25 @@ import logging
 import os
 import re
 import time
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from aiohttp import web
 from moto.apigatewayv2.models import Api, Integration, Stage, apigatewayv2_backends
 
 from replay.cloud.config import ACCOUNT_ID, CloudConfig
 from replay.cloud.control_plane.catalog import MotoCatalog
-from replay.cloud.gateway import access_log
-from replay.cloud.gateway.payload import MalformedAnswerError, RequestInfo, make_event, make_response, now
+from replay.cloud.gateway import access_log, cors
+from replay.cloud.gateway.authorize import Authorizers, DeniedError
+from replay.cloud.gateway.payload import (
+    MalformedAnswerError,
+    RequestInfo,
+    add_authorizer,
+    make_event,
+    make_response,
+    now,
+)
 from replay.cloud.gateway.permission import allows
 from replay.cloud.gateway.routes import select
 from replay.cloud.gateway.throttle import Throttle
@@ -36,6 +45,8 @@ _INTEGRATION_URI: Final = re.compile(
     r"(?P<arn>arn:[^:]+:lambda:[^:]+:\d{12}:function:(?P<name>[\w-]+)(?::(?P<qualifier>\$LATEST|[\w-]+))?)"
     r"(?:/invocations)?"
 )
+
+_DENIALS: Final = {401: "Unauthorized", 403: "Forbidden", 500: "Internal Server Error", 501: "Not Implemented"}
 
 _log = logging.getLogger(__name__)
 
@@ -60,7 +71,7 @@ class _Exchange:
     route_key: str = ""
     integration_ms: float | None = None
     reason: str = ""
-    values: dict[str, object] = field(default_factory=dict)
+    cors: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Gateway:
@@ -75,6 +86,7 @@ class Gateway:
         self._metrics = metrics
         self._region = config.region
         self._throttle = Throttle(config.gateway_rate_rps, config.gateway_burst, time.monotonic())
+        self._authorizers = Authorizers()
         self._abandoned: set[asyncio.Task[Invocation]] = set()
 
     async def handle(self, request: web.BaseRequest, api_id: str, path: str) -> web.Response:
@@ -90,6 +102,7 @@ class Gateway:
             if refusal.status == 413:
                 response.force_close()
         response.headers["Apigw-Requestid"] = exchange.request_id
+        response.headers.update(cors.response_headers(exchange.cors, request.headers.get("Origin", "")))
         self._account(request, response, exchange)
         return response
 
@@ -101,6 +114,9 @@ class Gateway:
         if stage is None:
             raise _RefusedError(404, "Not Found", f"API {api_id} has no stage for {path}")
         exchange.stage = stage
+        exchange.cors = cast("Mapping[str, Any]", api.cors_configuration or {})
+        if exchange.cors and cors.is_preflight(request.method, request.headers):
+            return web.Response(status=204, headers=cors.preflight_headers(exchange.cors, request.headers["Origin"]))
         selected = select((route.route_key for route in api.routes.values()), request.method, path_in_stage)
         if selected is None:
             raise _RefusedError(404, "Not Found", f"no route for {request.method} {path_in_stage}")
@@ -114,11 +130,11 @@ class Gateway:
             time.monotonic(),
         ):
             raise _RefusedError(429, "Too Many Requests", "throttled")
-        integration = _integration(api, exchange.route_key)
+        route: Any = next(route for route in api.routes.values() if route.route_key == exchange.route_key)
+        integration = _integration(api, route)
         target = _INTEGRATION_URI.fullmatch(integration.integration_uri or "")
         if target is None:
             raise _RefusedError(500, "Internal Server Error", f"no function's ARN: {integration.integration_uri!r}")
-        self._check_permission(request, exchange, target)
         try:
             body = await read_body(request, MAX_BODY_BYTES)
         except BodyTooLargeError:
@@ -136,7 +152,29 @@ class Gateway:
             time=now(),
         )
         limit_s = min(MAX_TIMEOUT_S, (integration.timeout_in_millis or 30_000) / 1000.0)
-        return await self._call(target["arn"], make_event(request, body, info), limit_s, request, exchange)
+        event = make_event(request, body, info)
+        if (authorized := await self._authorize(route, api, request, event)) is not None:
+            event = add_authorizer(event, authorized)
+        statements = self._catalog.backend.statements(target["name"], target["qualifier"])
+        _check_permission(statements, self._source(request, exchange), target["arn"])
+        return await self._call(target["arn"], event, limit_s, request, exchange)
+
+    async def _authorize(
+        self, route: Any, api: Api, request: web.BaseRequest, event: bytes
+    ) -> Mapping[str, Any] | None:
+        async def invoke(uri: str, asked: bytes) -> Invocation:
+            function = _INTEGRATION_URI.fullmatch(uri)
+            if function is None:
+                raise DeniedError(500, f"no function's ARN: {uri!r}")
+            source = f"{self._arn(api.api_id)}/authorizers/{route.authorizer_id}"
+            statements = self._catalog.backend.statements(function["name"], function["qualifier"])
+            _check_permission(statements, source, function["arn"])
+            return await self._plane.invoke(function["arn"], None, asked)
+
+        try:
+            return await self._authorizers.check(route, api, request, event, invoke)
+        except DeniedError as denied:
+            raise _RefusedError(denied.status, _DENIALS[denied.status], str(denied)) from denied
 
     async def _call(
         self, arn: str, event: bytes, limit_s: float, request: web.BaseRequest, exchange: _Exchange
@@ -172,18 +210,13 @@ class Gateway:
         if not task.cancelled():
             task.exception()  # somebody has to look at it, or asyncio complains
 
-    def _check_permission(self, request: web.BaseRequest, exchange: _Exchange, target: re.Match[str]) -> None:
+    def _source(self, request: web.BaseRequest, exchange: _Exchange) -> str:
         stage = exchange.stage.name if exchange.stage else ""
         _, _, path = exchange.route_key.partition(" ")
-        source = f"arn:aws:execute-api:{self._region}:{ACCOUNT_ID}:{exchange.api}/{stage}/"
-        source += f"{request.method}{path}" if path else "$default"
-        statements = self._catalog.backend.statements(target["name"], target["qualifier"])
-        if not allows(statements, source, ACCOUNT_ID):
-            raise _RefusedError(
-                500,
-                "Internal Server Error",
-                f"{target['arn']} has no permission for {source}; add a lambda permission with that qualifier",
-            )
+        return f"{self._arn(exchange.api)}/{stage}/" + (f"{request.method}{path}" if path else "$default")
+
+    def _arn(self, api_id: str) -> str:
+        return f"arn:aws:execute-api:{self._region}:{ACCOUNT_ID}:{api_id}"
 
     def _account(self, request: web.BaseRequest, response: web.Response, exchange: _Exchange) -> None:
         """Write metrics and the access log, as API Gateway does."""
@@ -241,12 +274,14 @@ def _stage(api: Api, path: str) -> tuple[Stage | None, str]:
     return api.stages.get("$default"), path
 
 
-def _integration(api: Api, route_key: str) -> Integration:
-    route: Any = next(route for route in api.routes.values() if route.route_key == route_key)
-    if route.authorization_type not in (None, "", "NONE"):
-        # Better than to let a request through that AWS would check.
-        reason = f"route {route_key!r} has authorization {route.authorization_type}, which the local gateway lacks"
-        raise _RefusedError(501, "Not Implemented", reason)
+def _check_permission(statements: Iterable[Mapping[str, Any]], source: str, arn: str) -> None:
+    if not allows(statements, source, ACCOUNT_ID):
+        reason = f"{arn} has no permission for {source}; add a lambda permission with that qualifier"
+        raise _RefusedError(500, "Internal Server Error", reason)
+
+
+def _integration(api: Api, route: Any) -> Integration:
+    route_key = route.route_key
     integration = api.integrations.get(str(route.target or "").removeprefix("integrations/"))
     if integration is None:
         raise _RefusedError(500, "Internal Server Error", f"route {route_key!r} has no integration")

@@ -1,0 +1,1 @@
+"""What the gateway asks before each route: whether an API key is good."""

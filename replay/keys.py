@@ -1,0 +1,165 @@
+"""API keys of a deployment: made, rotated, revoked and listed in its table.
+
+The form of a key and of a row is what ``functions/authorizer/keys.py`` reads: ``tc_ID_SECRET``, and of the secret only
+the SHA-256. A key is shown once, when it is made; nobody can read it back.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+import string
+import time
+from dataclasses import dataclass
+from typing import Any, Final
+
+from replay.aws import cloud_errors
+from replay.errors import InputError
+
+ID_LENGTH: Final = 12
+SECRET_BYTES: Final = 32
+MAX_GRACE_S: Final = 30 * 86_400
+_ID_LETTERS: Final = string.ascii_letters + string.digits
+_TENANT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_KEY_ID: Final = re.compile(rf"[A-Za-z0-9]{{{ID_LENGTH}}}")
+
+
+@dataclass(frozen=True)
+class NewKey:
+    """A key as its owner gets it."""
+
+    key_id: str
+    tenant: str
+    key: str
+    """The whole key; kept nowhere."""
+
+
+@dataclass(frozen=True)
+class KeyRow:
+    """What is known of a key; times in seconds since the epoch."""
+
+    key_id: str
+    tenant: str
+    created_at: int
+    expires_at: int | None
+    revoked: bool
+
+
+def create(client: Any, table: str, tenant: str, *, valid_s: int | None = None) -> NewKey:
+    """Make a key for ``tenant``; ``valid_s`` None for one that does not expire.
+
+    Raises
+    ------
+    InputError
+        ``tenant`` or ``valid_s`` is not usable.
+    CloudError
+        The table is missing, or does not answer.
+    """
+    if not _TENANT.fullmatch(tenant):
+        raise InputError(f"tenant={tenant!r} must have 1 to 64 letters, digits, dots, hyphens or underscores")
+    if valid_s is not None and valid_s <= 0:
+        raise InputError(f"valid_s={valid_s} must be above 0")
+    key_id = "".join(secrets.choice(_ID_LETTERS) for _ in range(ID_LENGTH))
+    key, digest = _new_secret(key_id)
+    now = int(time.time())
+    item: dict[str, Any] = {
+        "key_id": {"S": key_id},
+        "tenant": {"S": tenant},
+        "digest": {"S": digest},
+        "created_at": {"N": str(now)},
+    }
+    if valid_s is not None:
+        item["expires_at"] = {"N": str(now + valid_s)}
+    with cloud_errors(f"table {table}: key {key_id} cannot be written"):
+        client.put_item(TableName=table, Item=item, ConditionExpression="attribute_not_exists(key_id)")
+    return NewKey(key_id, tenant, key)
+
+
+def rotate(client: Any, table: str, key_id: str, *, grace_s: int) -> NewKey:
+    """Give a key a new secret; the former one is good for ``grace_s`` more.
+
+    Raises
+    ------
+    InputError
+        No such key, one that is revoked, or a ``grace_s`` outside [0, 30 days].
+    CloudError
+        The table is missing, does not answer, or somebody else rotated the key at the same time.
+    """
+    if not 0 <= grace_s <= MAX_GRACE_S:
+        raise InputError(f"grace_s={grace_s} must lie between 0 and {MAX_GRACE_S}")
+    item = _read(client, table, key_id)
+    if item.get("revoked", {}).get("BOOL"):
+        raise InputError(f"key {key_id} is revoked; make a new one")
+    key, digest = _new_secret(key_id)
+    with cloud_errors(f"table {table}: key {key_id} cannot be rotated"):
+        client.update_item(
+            TableName=table,
+            Key={"key_id": {"S": key_id}},
+            UpdateExpression="SET digest = :new, former_digest = :old, former_expires_at = :until",
+            ConditionExpression="digest = :old",
+            ExpressionAttributeValues={
+                ":new": {"S": digest},
+                ":old": item["digest"],
+                ":until": {"N": str(int(time.time()) + grace_s)},
+            },
+        )
+    return NewKey(key_id, item["tenant"]["S"], key)
+
+
+def revoke(client: Any, table: str, key_id: str) -> None:
+    """Make a key useless. The gateway keeps an authorizer's word for some minutes (``auth.cache_s``).
+
+    Raises
+    ------
+    InputError
+        No such key.
+    CloudError
+        The table is missing, or does not answer.
+    """
+    _read(client, table, key_id)
+    with cloud_errors(f"table {table}: key {key_id} cannot be revoked"):
+        client.update_item(
+            TableName=table,
+            Key={"key_id": {"S": key_id}},
+            UpdateExpression="SET revoked = :yes",
+            ExpressionAttributeValues={":yes": {"BOOL": True}},
+        )
+
+
+def list_keys(client: Any, table: str) -> list[KeyRow]:
+    """Give all keys by tenant and age, without anything secret. Raises CloudError."""
+    rows: list[KeyRow] = []
+    with cloud_errors(f"table {table}: keys cannot be listed"):
+        for page in client.get_paginator("scan").paginate(
+            TableName=table, ProjectionExpression="key_id, tenant, created_at, expires_at, revoked"
+        ):
+            rows.extend(_row(item) for item in page["Items"])
+    return sorted(rows, key=lambda row: (row.tenant, row.created_at, row.key_id))
+
+
+def _row(item: dict[str, Any]) -> KeyRow:
+    return KeyRow(
+        key_id=item["key_id"]["S"],
+        tenant=item["tenant"]["S"],
+        created_at=int(item["created_at"]["N"]),
+        expires_at=int(item["expires_at"]["N"]) if "expires_at" in item else None,
+        revoked=bool(item.get("revoked", {}).get("BOOL", False)),
+    )
+
+
+def _read(client: Any, table: str, key_id: str) -> dict[str, Any]:
+    if not _KEY_ID.fullmatch(key_id):
+        raise InputError(f"key id {key_id!r} must have {ID_LENGTH} letters and digits: the part after tc_")
+    with cloud_errors(f"table {table}: key {key_id} cannot be read"):
+        item: dict[str, Any] | None = client.get_item(
+            TableName=table, Key={"key_id": {"S": key_id}}, ConsistentRead=True
+        ).get("Item")
+    if item is None:
+        raise InputError(f"key {key_id} is not in table {table}; `tailcast key list` shows all")
+    return item
+
+
+def _new_secret(key_id: str) -> tuple[str, str]:
+    secret = secrets.token_urlsafe(SECRET_BYTES)
+    return f"tc_{key_id}_{secret}", hashlib.sha256(secret.encode()).hexdigest()
