@@ -164,7 +164,7 @@ class CostModel:
         per_request = request_cost_usd(prices=self.prices)
         invocation = self.prices.lambda_requests_per_million_usd / 1e6
         usd = usd + np.where(served, per_request, per_request - invocation)
-        return np.bincount(log.request, usd, minlength=outcomes.requests)
+        return np.asarray(np.bincount(log.request, usd, minlength=outcomes.requests), dtype=np.float64)
 
 
 def _seen(outcomes: Outcomes, rows: BoolArray, cost_usd: FloatArray) -> Seen:

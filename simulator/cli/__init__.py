@@ -21,6 +21,10 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
         "simulator.cli.compare:compare_command",
         "Hold two traces side by side, with the chance that one is better.",
     ),
+    "advise": (
+        "simulator.cli.advise:advise_command",
+        "Find the cheapest settings that meet an objective.",
+    ),
     "backtest": (
         "simulator.cli.backtest:backtest_command",
         "Hold the forecast against the end of a recording.",

@@ -95,7 +95,7 @@ def forecast_command(ctx: click.Context, /, **options: Any) -> None:
     wanted = tuple(one for text in options["objectives"] for one in parse_objectives(text))
     arrivals = fitted_arrivals(options)
     steps = plan_steps(options, baseline, arrivals)
-    platform, keep_alive = make_platform(options, baseline, _platform_file(options["platform_file"]))
+    platform, keep_alive = make_platform(options, baseline, platform_from(options["platform_file"]))
     if options["burst"] != 0 and not options["burst"] > 1:
         raise ParameterError(f"--burst {options['burst']!r} must be above 1, or 0 for no burst")
     with simulating(options["replications"]) as advance:
@@ -135,7 +135,8 @@ def forecast_command(ctx: click.Context, /, **options: Any) -> None:
     ctx.exit(0 if outlook.verdict is None else EXIT[outlook.verdict])
 
 
-def _platform_file(path: Path | None) -> Platform | None:
+def platform_from(path: Path | None) -> Platform | None:
+    """Read ``--platform``; None without one."""
     if path is None:
         return None
     from simulator.platform_file import read_platform

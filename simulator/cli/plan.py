@@ -99,7 +99,7 @@ def plan_steps(options: Mapping[str, Any], baseline: Trace, fit: ArrivalsFit | N
     shares = (
         (parse_weight(options["weight"]),) if options.get("weight") is not None else parse_weights(options["weights"])
     )
-    plan = _arrivals(options, baseline, fit)
+    plan = plan_arrivals(options, baseline, fit)
     labels = _distinct([f"{100.0 * share:g}%" for share in shares])
     return [
         PlannedStep(label, share, plan, gap_before_s=options["gap"])
@@ -169,10 +169,16 @@ def fitted_arrivals(options: Mapping[str, Any]) -> ArrivalsFit | None:
     return fit_arrivals(read_trace(options["arrivals"])) if options["arrivals_as"] == "fitted" else None
 
 
-def _arrivals(
+def plan_arrivals(
     options: Mapping[str, Any], baseline: Trace, fit: ArrivalsFit | None, duration_s: float | None = None
 ) -> ArrivalPlan:
-    """Make the arrivals of one step; ``duration_s`` is the step's own length, where its file says it."""
+    """Make the arrivals of one step; ``duration_s`` is the step's own length, where its file says it.
+
+    Raises
+    ------
+    ParameterError
+        Options that exclude each other.
+    """
     rate_rps, given_s, factor = options["rate"], options["step_duration"], options["scale"]
     length_s = next((each for each in (duration_s, given_s) if each is not None), None)
     if options["arrivals"] is None:
@@ -230,7 +236,7 @@ def _rollout_steps(options: Mapping[str, Any], baseline: Trace, fit: ArrivalsFit
         [str(step.get("name", f"{100.0 * share:g}%")) for (_, step), share in zip(written, shares, strict=True)]
     )
     replayed = options["arrivals"] is not None and options["arrivals_as"] == "replay"
-    recorded = _arrivals(options, baseline, fit) if replayed else None
+    recorded = plan_arrivals(options, baseline, fit) if replayed else None
     steps, now_s = [], 0.0
     for (place, step), label, share in zip(written, labels, shares, strict=True):
         length_s = parse_duration_s(step.get("duration", STEP_S), f"{path}: step {place}: duration")
@@ -241,7 +247,7 @@ def _rollout_steps(options: Mapping[str, Any], baseline: Trace, fit: ArrivalsFit
             plan: ArrivalPlan = _part(recorded, now_s, length_s, f"{path}: step {place}")
             now_s += length_s
         else:
-            plan = _arrivals({**options, "rate": step.get("rate", options["rate"])}, baseline, fit, length_s)
+            plan = plan_arrivals({**options, "rate": step.get("rate", options["rate"])}, baseline, fit, length_s)
         steps.append(PlannedStep(label, share, plan, gap_before_s=gap_s))
     return steps
 
