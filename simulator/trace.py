@@ -50,7 +50,7 @@ SCHEMA: Final[Mapping[str, pl.DataType]] = {
 }
 """Column name → Polars type, in order. ``arrival_s`` and ``status`` are never null."""
 
-_REQUIRED: Final = ("arrival_s", "status")
+REQUIRED: Final = ("arrival_s", "status")
 _NON_NEGATIVE: Final = tuple(
     name for name, kind in SCHEMA.items() if kind in (pl.Float64(), pl.Int64()) and name != "attempts"
 )
@@ -174,11 +174,16 @@ def read_trace(path: str | Path) -> Trace:
         raise TraceError(f"{source}: the file is empty; a trace is a Parquet file (see `tailcast trace import`)")
     try:
         frame = pl.read_parquet(source)
-        document = pl.read_parquet_metadata(source).get(_METADATA_KEY)
+        document = pl.read_parquet_metadata(source)
     except (pl.exceptions.PolarsError, OSError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise TraceError(f"{source}: not a readable Parquet trace ({reason}); see `tailcast trace import`") from error
-    return make_trace(frame, _metadata_from_json(document, str(source)), origin=str(source))
+    return make_trace(frame, metadata_of_file(document, str(source)), origin=str(source))
+
+
+def metadata_of_file(document: Mapping[str, str], origin: str) -> TraceMetadata:
+    """Read a trace's metadata out of its Parquet file's; raise :class:`TraceError` where it is not what was written."""
+    return _metadata_from_json(document.get(_METADATA_KEY), origin)
 
 
 def _file_metadata(metadata: TraceMetadata) -> dict[str, str]:
@@ -213,7 +218,7 @@ def _kind_name(kind: pl.DataType) -> str:
 
 
 def _validate(frame: pl.DataFrame, origin: str) -> None:
-    for name in _REQUIRED:
+    for name in REQUIRED:
         _refuse(frame, name, frame[name].is_null(), "must not be empty", origin)
     for name in _NON_NEGATIVE:
         column = frame[name]

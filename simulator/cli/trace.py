@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,15 +13,18 @@ from typing import Any
 import click
 import polars as pl
 
+from simulator.cli.sources import TraceSource, load
 from simulator.cli.trace_show import print_summary
 from simulator.errors import ParameterError
-from simulator.importers import FORMATS, import_trace
+from simulator.importers import FORMATS, import_to_file
 from simulator.importers.base import ImportOptions
 from simulator.reshape import ALIGNMENTS, Alignment, cut, merge, sample
 from simulator.summary import MEASURES, summarise
-from simulator.trace import Trace, read_trace, write_trace
+from simulator.trace import Trace, TraceMetadata, write_trace
+from simulator.trace_scan import scan_trace
 
 _FILE = click.Path(path_type=Path)
+_TRACE = TraceSource()
 _FORMAT_LIST = "\n".join(f"  {name:<13} {each.about}" for name, each in FORMATS.items())
 
 
@@ -46,7 +50,7 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON doc
 
 
 @trace.command()
-@click.argument("file", type=_FILE)
+@click.argument("file", type=_TRACE)
 @click.option("--variant", help="Only the requests of this variant.")
 @click.option(
     "--measure",
@@ -54,7 +58,7 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON doc
     help="Which latency to show. Default: the first recorded of client, execution, handler, inference, first token.",
 )
 @_json
-def show(file: Path, variant: str | None, measure: str | None, as_json: bool) -> None:
+def show(file: str | Path, variant: str | None, measure: str | None, as_json: bool) -> None:
     r"""Show what a trace holds: figures with intervals, warm and cold, how requests ended, and when.
 
     The intervals (95 %) come from order statistics and take requests as independent; where successive latencies are
@@ -65,7 +69,7 @@ def show(file: Path, variant: str | None, measure: str | None, as_json: bool) ->
       tailcast trace show runs/last/baseline.parquet
       tailcast trace show recorded.parquet --measure execution_ms
     """
-    shown = of_variant(read_trace(file), variant, str(file))
+    shown = of_variant(load(file), variant, str(file))
     summary = summarise(shown, measure=measure)
     if as_json:
         document = {"file": str(file), "metadata": asdict(shown.metadata), **summary.to_json()}
@@ -129,11 +133,14 @@ def import_(
         spacing_s=spacing_s,
         clients=clients,
     )
-    _write(import_trace(file, format_name, options), out or file.with_suffix(".parquet"), as_json)
+    target = out or file.with_suffix(".parquet")
+    with _writing(target):
+        import_to_file(file, format_name, target, options)
+    _tell_file(target, as_json)
 
 
 @trace.command("merge")
-@click.argument("files", type=_FILE, nargs=-1, required=True)
+@click.argument("files", type=_TRACE, nargs=-1, required=True)
 @click.option(
     "--align",
     type=click.Choice(ALIGNMENTS),
@@ -141,19 +148,19 @@ def import_(
 )
 @_out()
 @_json
-def merge_(files: tuple[Path, ...], align: Alignment | None, out: Path, as_json: bool) -> None:
+def merge_(files: tuple[str | Path, ...], align: Alignment | None, out: Path, as_json: bool) -> None:
     r"""Join traces into one; a request that stands in several (same request id) is taken once.
 
     \b
     Example:
       tailcast trace merge monday.parquet tuesday.parquet -o week.parquet
     """
-    merged = merge([read_trace(file) for file in files], align)
+    merged = merge([load(file) for file in files], align)
     _write(merged.trace, out, as_json, aligned_by=merged.alignment, duplicates_dropped=merged.duplicates)
 
 
 @trace.command("cut")
-@click.argument("file", type=_FILE)
+@click.argument("file", type=_TRACE)
 @click.option("--from", "from_s", type=float, default=0.0, show_default=True, help="First second of the span.")
 @click.option(
     "--to", "to_s", type=float, default=math.inf, help="End of the span in seconds, itself outside. Default: the end."
@@ -161,32 +168,32 @@ def merge_(files: tuple[Path, ...], align: Alignment | None, out: Path, as_json:
 @click.option("--variant", help="Only the requests of this variant.")
 @_out()
 @_json
-def cut_(file: Path, from_s: float, to_s: float, variant: str | None, out: Path, as_json: bool) -> None:
+def cut_(file: str | Path, from_s: float, to_s: float, variant: str | None, out: Path, as_json: bool) -> None:
     r"""Cut a span of time out of a trace; the new one starts at the span's start.
 
     \b
     Example:
       tailcast trace cut day.parquet --from 3600 --to 7200 -o second-hour.parquet
     """
-    whole = of_variant(read_trace(file), variant, str(file))
+    whole = of_variant(load(file), variant, str(file))
     _write(cut(whole, from_s, to_s), out, as_json)
 
 
 @trace.command("sample")
-@click.argument("file", type=_FILE)
+@click.argument("file", type=_TRACE)
 @click.option("--rows", type=int, help="Keep this many requests.")
 @click.option("--share", type=float, help="Keep each request with this probability.")
 @click.option("--seed", type=int, default=1, show_default=True, help="Of the draws: one seed, one sample.")
 @_out()
 @_json
-def sample_(file: Path, rows: int | None, share: float | None, seed: int, out: Path, as_json: bool) -> None:
+def sample_(file: str | Path, rows: int | None, share: float | None, seed: int, out: Path, as_json: bool) -> None:
     r"""Keep a random part of a trace's requests, in their order.
 
     \b
     Example:
       tailcast trace sample day.parquet --share 0.1 -o tenth.parquet
     """
-    _write(sample(read_trace(file), seed=seed, rows=rows, share=share), out, as_json)
+    _write(sample(load(file), seed=seed, rows=rows, share=share), out, as_json)
 
 
 def of_variant(whole: Trace, variant: str | None, name: str) -> Trace:
@@ -206,18 +213,49 @@ def of_variant(whole: Trace, variant: str | None, name: str) -> Trace:
 
 
 def _write(made: Trace, out: Path, as_json: bool, **more: str | int) -> None:
-    try:
+    with _writing(out):
         write_trace(made, out)
+    recorded = [name for name in made.frame.columns if made.frame[name].null_count() < len(made)]
+    _tell(out, len(made), made.duration_s, recorded, made.metadata, as_json, **more)
+
+
+@contextmanager
+def _writing(out: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         reason = error.strerror or error
         raise ParameterError(f"{out}: cannot write the trace ({reason}); choose another place with --out") from error
-    recorded = [name for name in made.frame.columns if made.frame[name].null_count() < len(made)]
+
+
+def _tell_file(out: Path, as_json: bool) -> None:
+    """Tell of a trace that may be larger than memory."""
+    written = scan_trace(out)
+    arrival_s = pl.col("arrival_s")
+    figures = written.frame.select(
+        pl.all().count(), (arrival_s.max() - arrival_s.min()).alias("_duration_s"), pl.len().alias("_requests")
+    ).collect(engine="streaming")
+    found = figures.to_dicts()[0]
+    duration_s, requests = found.pop("_duration_s"), found.pop("_requests")
+    recorded = [name for name, known in found.items() if known]
+    _tell(out, requests, duration_s, recorded, written.metadata, as_json)
+
+
+def _tell(
+    out: Path,
+    requests: int,
+    duration_s: float,
+    recorded: list[str],
+    metadata: TraceMetadata,
+    as_json: bool,
+    **more: str | int,
+) -> None:
     if as_json:
-        document = {"file": str(out), "requests": len(made), "duration_s": made.duration_s, "columns": recorded}
-        click.echo(json.dumps({**document, "metadata": asdict(made.metadata), **more}, indent=2))
+        document = {"file": str(out), "requests": requests, "duration_s": duration_s, "columns": recorded}
+        click.echo(json.dumps({**document, "metadata": asdict(metadata), **more}, indent=2))
         return
-    click.echo(f"{out}: {len(made):,} requests in {made.duration_s:,.1f} s; recorded: {', '.join(recorded)}")
-    for name, text in {**made.metadata.notes, **more}.items():
+    click.echo(f"{out}: {requests:,} requests in {duration_s:,.1f} s; recorded: {', '.join(recorded)}")
+    for name, text in {**metadata.notes, **more}.items():
         click.echo(f"  {name.replace('_', ' ')}: {text}")
 
 

@@ -37,7 +37,7 @@ def write_log(path: Path, form: LogFormat, *, at_least_bytes: int, seed: int = 1
     requests = lines = written = 0
     with path.open("wb") as out:
         while written < at_least_bytes:
-            chunk = _chunk(requests, np.random.default_rng((seed, requests)), form)
+            chunk = _chunk(requests, _CHUNK, np.random.default_rng((seed, requests)), form)
             text = "\n".join(chunk.to_list()).encode() + b"\n"
             out.write(text)
             requests += _CHUNK
@@ -46,8 +46,13 @@ def write_log(path: Path, form: LogFormat, *, at_least_bytes: int, seed: int = 1
     return requests, lines
 
 
-def _chunk(first: int, rng: np.random.Generator, form: LogFormat) -> pl.Series:
-    count = _CHUNK
+def sample_lines(form: LogFormat, requests: int = 2, seed: int = 1) -> list[str]:
+    """Give the lines of the first few requests, without a line end."""
+    lines: list[str] = _chunk(0, requests, np.random.default_rng((seed, 0)), form).to_list()
+    return lines
+
+
+def _chunk(first: int, count: int, rng: np.random.Generator, form: LogFormat) -> pl.Series:
     number = np.arange(first, first + count)
     start_us = _T0_US + (number / _RATE_RPS * 1e6).astype(np.int64) + rng.integers(0, 15_000, count)
     generation, place = number // _RENEWED_EVERY, number % _ENVIRONMENTS

@@ -1,0 +1,39 @@
+"""How commands take a trace: a file, or an address in object storage such as ``s3://bucket/key``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from simulator.trace import Trace, read_trace
+from simulator.trace_scan import is_remote, scan_trace
+
+StorageOptions = Callable[[], Mapping[str, str]]
+"""What the program's root puts into click's ``obj``; called only by a command that reads object storage."""
+
+
+class TraceSource(click.Path):
+    """A parameter that is a file's path, or an address that stays as it is (a path would lose a slash of it)."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Give a ``str`` for an address and a ``Path`` for a file."""
+        return value if is_remote(value) else super().convert(value, param, ctx)
+
+
+def load(source: str | Path, columns: Sequence[str] | None = None) -> Trace:
+    """Read the trace at ``source``, of object storage or of a file; of ``columns`` only, where they are given."""
+    if not is_remote(source) and columns is None:
+        return read_trace(source)
+    return scan_trace(source, storage_options=_storage_options() if is_remote(source) else None).collect(columns)
+
+
+def _storage_options() -> Mapping[str, str] | None:
+    context = click.get_current_context(silent=True)
+    options = context.find_root().obj if context is not None else None
+    return options() if callable(options) else None
