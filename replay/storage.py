@@ -26,7 +26,7 @@ def storage_options(environment: Mapping[str, str]) -> dict[str, str]:
     options = {name.lower(): environment[name] for name in _SAME_NAME if environment.get(name)}
     if "aws_region" not in options and environment.get("AWS_DEFAULT_REGION"):
         options["aws_region"] = environment["AWS_DEFAULT_REGION"]
-    options |= {"timeout": _TIMEOUT, "connect_timeout": "5s", "max_retries": "2"}
+    options |= {"timeout": _TIMEOUT, "connect_timeout": "5s"}
     endpoint = environment.get("AWS_ENDPOINT_URL_S3") or environment.get("AWS_ENDPOINT_URL")
     if endpoint:
         url = urlsplit(endpoint)

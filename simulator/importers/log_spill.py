@@ -37,7 +37,7 @@ from simulator.trace import SCHEMA, TraceMetadata, make_trace, sink_trace
 PART_BYTES: Final = 256 * 2**20
 """Bytes of log to a part; a log of fewer is imported in memory."""
 _BLOCKS_A_SPILL: Final = 8
-_SPAN_ROWS: Final = 250_000
+_SPAN_ROWS: Final = 60_000
 _ROW_GROUP: Final = 50_000
 _GZIP_RATIO: Final = 12
 """Logs of this kind shrink by about as much; it only decides how many parts there are."""
@@ -157,7 +157,7 @@ def _part(folder: Path, part: int) -> LogTables | None:
 def _sorted_part(path: Path, requests: pl.DataFrame) -> tuple[_Part, int]:
     frame = requests.select("row", *trace_columns()).sort("arrival_us", "row")
     untimed = frame["arrival_us"].null_count()
-    frame.write_parquet(path, compression="lz4", statistics=False, row_group_size=_ROW_GROUP // 4)
+    frame.write_parquet(path, compression="lz4", statistics=False, row_group_size=_ROW_GROUP // 10)
     return _Part(path, frame["arrival_us"].drop_nulls().to_numpy()), untimed
 
 

@@ -21,7 +21,7 @@ LINES = [*sample_lines("text"), *sample_lines("json")]
 BARE = [line.split(" ", 2)[2] for line in LINES]
 S3 = [line.split(" ", 2)[0] + " " + line.split(" ", 2)[2] for line in LINES]
 ODD = [
-    f"{BEFORE}REPORT RequestId: a\tDuration: 1.5e3 ms\tBilled Duration: 4 ms\tMemory Size: 128 MB\tMax Memory Used: 9 MB",
+    f"{BEFORE}REPORT RequestId: a\tDuration: 1.5e3 ms\tBilled Duration: 4 ms\tMemory Size: 1 MB\tMax Memory Used: 9 MB",
     f"{BEFORE}REPORT RequestId: a\tDuration: 1 ms\tBilled Duration: 4 ms\tMemory Size: 128 MB\tMax Memory Used: 9 MB\t"
     "Status: timeout",
     f"{BEFORE}START RequestId: a Version: $LATEST",
