@@ -10,7 +10,7 @@ import polars as pl
 from numpy.typing import ArrayLike
 
 from simulator.arrivals import poisson, poisson_with_burst
-from simulator.draws import Draws, Randomness, Use
+from simulator.draws import Draws, ModelDraws, Randomness, Use
 from simulator.engine.reference import simulate
 from simulator.platform import BASELINE, OPTIMIZED, Platform, VersionSettings
 from simulator.quantiles import FloatArray
@@ -30,15 +30,28 @@ def draws(
     keep_alive_s: ArrayLike = 600.0,
     route: ArrayLike = 0.5,
     versions: int = 2,
+    attempts: int = 1,
+    client_jitter: ArrayLike | None = None,
+    inference_ms: ArrayLike | None = None,
+    input_tokens: ArrayLike = 100.0,
+    output_tokens: ArrayLike = 50.0,
+    sdk_jitter: ArrayLike = 0.5,
+    sdk_tries: int = 5,
 ) -> Draws:
-    """Build draws by hand; each value is a scalar or anything that broadcasts to (versions, 1, n) or (1, n)."""
+    """Build draws by hand; each value is a scalar or anything that broadcasts to its shape in :class:`Draws`.
+
+    With ``inference_ms`` the draws have a model part.
+    """
     n = len(arrival_s)
 
+    def of_shape(values: ArrayLike, shape: tuple[int, ...]) -> FloatArray:
+        return np.broadcast_to(np.asarray(values, dtype=np.float64), shape).copy()
+
     def by_version(values: ArrayLike) -> FloatArray:
-        return np.broadcast_to(np.asarray(values, dtype=np.float64), (versions, 1, n)).copy()
+        return of_shape(values, (versions, attempts, n))
 
     def by_request(values: ArrayLike) -> FloatArray:
-        return np.broadcast_to(np.asarray(values, dtype=np.float64), (1, n)).copy()
+        return of_shape(values, (attempts, n))
 
     return Draws(
         arrival_s=np.asarray(arrival_s, dtype=np.float64),
@@ -49,6 +62,15 @@ def draws(
         setup_ms=by_version(setup_ms),
         overhead_ms=by_version(overhead_ms),
         keep_alive_s=by_request(keep_alive_s),
+        client_jitter=None if client_jitter is None else by_request(client_jitter),
+        model=None
+        if inference_ms is None
+        else ModelDraws(
+            inference_ms=by_version(inference_ms),
+            input_tokens=of_shape(input_tokens, (versions, n)),
+            output_tokens=of_shape(output_tokens, (versions, n)),
+            sdk_jitter=of_shape(sdk_jitter, (attempts, sdk_tries, n)),
+        ),
     )
 
 
