@@ -16,21 +16,22 @@ from simulator.advise import MAX_PROVISIONED, StepAdvice, VersionAdvice, advise_
 from simulator.cli.forecast import EXIT, platform_from
 from simulator.cli.forecast_show import chance_text
 from simulator.cli.plan import fitted_arrivals, make_platform, parse_weights, plan_arrivals
+from simulator.cli.sources import TraceSource, load
 from simulator.cost import ARCHITECTURES, load_prices
 from simulator.objective import Verdict, parse_objectives
 from simulator.terminal import console, number
-from simulator.trace import read_trace
 
 _FILE = click.Path(path_type=Path)
+_TRACE = TraceSource()
 
 
 @click.command("advise")
-@click.option("--baseline", type=_FILE, required=True, help="Trace of the version that serves today.")
-@click.option("--candidate", type=_FILE, required=True, help="Trace of the version that is to replace it.")
+@click.option("--baseline", type=_TRACE, required=True, help="Trace of the version that serves today.")
+@click.option("--candidate", type=_TRACE, required=True, help="Trace of the version that is to replace it.")
 @click.option("--slo", "objectives", multiple=True, required=True, help="Such as 'p99 < 1500 ms'; may be repeated.")
 @click.option("--weights", default="10,50,100", show_default=True, help="Percentages of the rollout's steps.")
 @click.option("--rate", type=float, help="Requests a second, Poisson. Default: the baseline's recorded rate.")
-@click.option("--arrivals", type=_FILE, help="Trace whose arrivals are to be served, instead of --rate.")
+@click.option("--arrivals", type=_TRACE, help="Trace whose arrivals are to be served, instead of --rate.")
 @click.option(
     "--arrivals-as", type=click.Choice(["replay", "fitted", "poisson"]), default="replay", show_default=True,
     help="Take them as they are, from a process fitted to them, or Poisson at their rate.",
@@ -62,7 +63,7 @@ def advise_command(ctx: click.Context, /, **options: Any) -> None:
     Example:
       tailcast advise --baseline baseline.parquet --candidate optimized.parquet --slo "p99 < 1500 ms" --rate 20
     """
-    baseline, candidate = read_trace(options["baseline"]), read_trace(options["candidate"])
+    baseline, candidate = load(options["baseline"]), load(options["candidate"])
     objectives = [one for text in options["objectives"] for one in parse_objectives(text)]
     platform, keep_alive = make_platform(options, baseline, platform_from(options["platform_file"]))
     question = question_about(

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from simulator.cli.progress import simulating
+from simulator.cli.sources import TraceSource, load
 from simulator.forecast import DEFAULT_REPLICATIONS
 from simulator.holdout import (
     COLD_COUNT,
@@ -23,11 +24,10 @@ from simulator.holdout import (
     summarise_backtests,
 )
 from simulator.terminal import console, number
-from simulator.trace import read_trace
 
 
 @click.command("backtest")
-@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("files", nargs=-1, required=True, type=TraceSource())
 @click.option("--split", type=float, default=0.5, show_default=True, help="Share of the requests that is fitted.")
 @click.option("--variant", help="Which variant, where a trace holds several.")
 @click.option("--measure", type=click.Choice(MEASURES), help="What to forecast.  [default: what the caller saw]")
@@ -38,7 +38,7 @@ from simulator.trace import read_trace
 def backtest_command(
     ctx: click.Context,
     /,
-    files: tuple[Path, ...],
+    files: tuple[Path | str, ...],
     split: float,
     variant: str | None,
     measure: str | None,
@@ -62,7 +62,7 @@ def backtest_command(
     with simulating(replications * len(files)) as advance:
         for file in files:
             done[str(file)] = backtest(
-                read_trace(file),
+                load(file),
                 split=split,
                 variant=variant,
                 measure=measure,

@@ -12,21 +12,22 @@ from rich.table import Table
 from rich.text import Text
 
 from simulator.cli.forecast_show import chance_text
+from simulator.cli.sources import TraceSource, load
 from simulator.cli.trace import of_variant
 from simulator.compare_traces import Contrast, Side, TraceContrast, contrast
 from simulator.cost import ARCHITECTURES, load_prices
 from simulator.summary import MEASURES
 from simulator.terminal import console, number
-from simulator.trace import read_trace
 
 _FILE = click.Path(path_type=Path)
+_TRACE = TraceSource()
 _SCALES: Final = {"cold_share": 100.0}
 _LABELS: Final = {"cold_share": "cold %", "billed_ms": "billed ms", "cost_per_1k_usd": "USD / 1,000"}
 
 
 @click.command("compare")
-@click.argument("a", type=_FILE)
-@click.argument("b", type=_FILE)
+@click.argument("a", type=_TRACE)
+@click.argument("b", type=_TRACE)
 @click.option("--variant-a", help="Only these requests of A.")
 @click.option("--variant-b", help="Only these requests of B.")
 @click.option("--measure", type=click.Choice(list(MEASURES)), help="Which latency.  [default: the first in both]")
@@ -36,7 +37,7 @@ _LABELS: Final = {"cold_share": "cold %", "billed_ms": "billed ms", "cost_per_1k
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the draws behind the intervals."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-def compare_command(a: Path, b: Path, **options: Any) -> None:
+def compare_command(a: Path | str, b: Path | str, **options: Any) -> None:
     r"""Hold two traces side by side: quantiles, cold share, billed time and cost.
 
     Each figure stands with its 95 % interval, each difference (B − A) too, and with the chance that B is lower. What a
@@ -47,8 +48,8 @@ def compare_command(a: Path, b: Path, **options: Any) -> None:
       tailcast compare baseline.parquet optimized.parquet
     """
     found = contrast(
-        of_variant(read_trace(a), options["variant_a"], str(a)),
-        of_variant(read_trace(b), options["variant_b"], str(b)),
+        of_variant(load(a), options["variant_a"], str(a)),
+        of_variant(load(b), options["variant_b"], str(b)),
         measure=options["measure"],
         prices=load_prices(options["prices"]),
         architecture=options["architecture"],

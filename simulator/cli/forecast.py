@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,26 +13,29 @@ from simulator.bursty import ArrivalsFit
 from simulator.cli.forecast_show import print_outlook
 from simulator.cli.plan import fitted_arrivals, make_platform, parse_weights, plan_steps
 from simulator.cli.progress import simulating
+from simulator.cli.sources import TraceSource, load
 from simulator.cost import ARCHITECTURES, load_prices
 from simulator.errors import ParameterError
 from simulator.files import write_text
-from simulator.forecast import DEFAULT_REPLICATIONS, forecast
+from simulator.forecast import DEFAULT_REPLICATIONS, forecast, rows_of
 from simulator.keep_alive import KeepAliveFit
 from simulator.objective import Verdict, parse_objectives
 from simulator.outlook import BURST_FACTOR, Outlook, Spread, burst_amplification, judge, metric_names
-from simulator.platform import FUNCTION_TIMEOUT_S, HTTP_API_TIMEOUT_S, KEEP_ALIVE_S, Platform
+from simulator.platform import BASELINE, FUNCTION_TIMEOUT_S, HTTP_API_TIMEOUT_S, KEEP_ALIVE_S, OPTIMIZED, Platform
 from simulator.timeline import PlannedStep
-from simulator.trace import Trace, read_trace
+from simulator.token_model import TokenFit, other_prompts, retarget
+from simulator.trace import Trace
 
 __all__ = ["EXIT", "forecast_command", "parse_weights"]
 
 _FILE = click.Path(path_type=Path)
+_TRACE = TraceSource()
 EXIT: Final[dict[Verdict, int]] = {"pass": 0, "fail": 1, "inconclusive": 3}
 
 
 @click.command("forecast")
-@click.option("--baseline", type=_FILE, required=True, help="Trace of the version that serves today.")
-@click.option("--candidate", type=_FILE, required=True, help="Trace of the version that is to replace it.")
+@click.option("--baseline", type=_TRACE, required=True, help="Trace of the version that serves today.")
+@click.option("--candidate", type=_TRACE, required=True, help="Trace of the version that is to replace it.")
 @click.option("--weights", default="10,50,100", show_default=True, help="Percentages of the steps, in order.")
 @click.option("--weight", help="One step with this weight instead: a share (0.1) or a percentage (10%).")
 @click.option(
@@ -53,6 +56,13 @@ EXIT: Final[dict[Verdict, int]] = {"pass": 0, "fail": 1, "inconclusive": 3}
 @click.option("--scale", type=float, help="Times the load: more requests at --rate, recorded ones compressed in time.")
 @click.option(
     "--burst", type=float, default=BURST_FACTOR, show_default=True, help="Times the load of a burst; 0: none."
+)
+@click.option(
+    "--prompts",
+    type=click.Choice(["own", "baseline", "arrivals"]),
+    default="own",
+    show_default=True,
+    help="Whose tokens the candidate is to serve: those it was measured on, the baseline's, or those of --arrivals.",
 )
 @click.option("--gap", type=float, default=0.0, show_default=True, help="Idle seconds before each step.")
 @click.option("--cold-begin", is_flag=True, help="Begin without warm environments, not after the two recordings.")
@@ -91,7 +101,8 @@ def forecast_command(ctx: click.Context, /, **options: Any) -> None:
       tailcast forecast --baseline baseline.parquet --candidate optimized.parquet \
           --weights 5,25,100 --rate 20 --duration 600 --pc-optimized 5 --slo "p99 < 1500 ms"
     """
-    baseline, candidate = read_trace(options["baseline"]), read_trace(options["candidate"])
+    baseline, candidate = load(options["baseline"]), load(options["candidate"])
+    candidate, prompts = _serving(options, baseline, candidate)
     wanted = tuple(one for text in options["objectives"] for one in parse_objectives(text))
     arrivals = fitted_arrivals(options)
     steps = plan_steps(options, baseline, arrivals)
@@ -114,15 +125,16 @@ def forecast_command(ctx: click.Context, /, **options: Any) -> None:
             extra_metrics=metric_names(wanted),
             progress=advance,
         )
-    if arrivals is not None:
-        found = replace(found, warnings=(*found.warnings, *arrivals.warnings()))
+    found = replace(
+        found, warnings=(*found.warnings, *prompts.warnings, *(() if arrivals is None else arrivals.warnings()))
+    )
     outlook = Outlook(
         forecast=found,
         burst=_burst(options, baseline, candidate, steps, platform, keep_alive),
         burst_factor=options["burst"],
         timeout_ms=1000.0 * min(platform.gateway_timeout_s, *(one.timeout_s for one in platform.versions.values())),
         judged=judge(found, wanted),
-        settings=_settings(platform, keep_alive, arrivals),
+        settings={**_settings(platform, keep_alive, arrivals), "prompts": prompts.to_json()},
     )
     document = {**outlook.to_json(), "keep_alive": _keep_alive_json(platform, keep_alive)}
     text = json.dumps(document, indent=2)
@@ -133,6 +145,40 @@ def forecast_command(ctx: click.Context, /, **options: Any) -> None:
     else:
         print_outlook(outlook)
     ctx.exit(0 if outlook.verdict is None else EXIT[outlook.verdict])
+
+
+@dataclass(frozen=True)
+class _Prompts:
+    """Whose prompts the candidate serves."""
+
+    whose: str
+    fit: TokenFit | None
+    warnings: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        return {"whose": self.whose, "token_fit": None if self.fit is None else self.fit.to_json()}
+
+
+def _serving(options: dict[str, Any], baseline: Trace, candidate: Trace) -> tuple[Trace, _Prompts]:
+    """Give the candidate as it would serve the prompts that were asked for."""
+    whose = options["prompts"]
+    ours = rows_of(candidate, OPTIMIZED)
+    if whose == "own":
+        other = other_prompts(ours, rows_of(baseline, BASELINE))
+        said = (
+            ()
+            if other is None
+            else (
+                f"{OPTIMIZED}: measured on other prompts than the baseline ({other}); "
+                "--prompts baseline forecasts it for the baseline's",
+            )
+        )
+        return candidate, _Prompts(whose, None, said)
+    if whose == "arrivals" and options["arrivals"] is None:
+        raise ParameterError("--prompts arrivals needs --arrivals, a trace with tokens")
+    traffic = rows_of(baseline, BASELINE) if whose == "baseline" else load(options["arrivals"])
+    moved = retarget(ours, traffic, name=OPTIMIZED, seed=options["seed"])
+    return moved.trace, _Prompts(whose, moved.fit, moved.warnings)
 
 
 def platform_from(path: Path | None) -> Platform | None:

@@ -13,12 +13,13 @@ import yaml
 
 from simulator.arrivals import ArrivalPlan, ReplayedArrivals, poisson, replay
 from simulator.bursty import ArrivalsFit, fit_arrivals
+from simulator.cli.sources import load
 from simulator.errors import ParameterError
 from simulator.forecast import rows_of
 from simulator.keep_alive import KeepAliveFit, fit_keep_alive
 from simulator.platform import BASELINE, KEEP_ALIVE_S, OPTIMIZED, Platform, VersionSettings
 from simulator.timeline import PlannedStep
-from simulator.trace import Trace, read_trace
+from simulator.trace import Trace
 
 STEP_S: Final = 300.0
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|min|h|)")
@@ -166,7 +167,7 @@ def fitted_arrivals(options: Mapping[str, Any]) -> ArrivalsFit | None:
                 f"--arrivals-as {options['arrivals_as']} needs --arrivals, the trace to take them from"
             )
         return None
-    return fit_arrivals(read_trace(options["arrivals"])) if options["arrivals_as"] == "fitted" else None
+    return fit_arrivals(load(options["arrivals"])) if options["arrivals_as"] == "fitted" else None
 
 
 def plan_arrivals(
@@ -192,11 +193,11 @@ def plan_arrivals(
                 "--arrivals brings its own rate and duration; leave out --rate and --step-duration, "
                 "or draw them anew with --arrivals-as fitted"
             )
-        plan = replay(read_trace(options["arrivals"]))
+        plan = replay(load(options["arrivals"]))
     elif fit is not None:
         plan = fit.process if length_s is None else fit.process.lasting(length_s)
     else:
-        recorded = read_trace(options["arrivals"])
+        recorded = load(options["arrivals"])
         plan = poisson(_rate_rps(recorded, "--arrivals"), recorded.duration_s if length_s is None else length_s)
     return plan if factor is None else scaled(plan, factor)
 
