@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 NAMESPACE: Final = "tailcast"
-DIMENSIONS: Final = ("function", "version", "variant")
+DIMENSIONS: Final = (("function", "version", "variant"), ("function", "version"))
+"""What CloudWatch keeps figures by. A version that is promoted keeps the variant that it was published as, so whoever
+watches what serves now asks by version."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ def to_line(record: Record, timestamp_ms: int) -> str:
             "CloudWatchMetrics": [
                 {
                     "Namespace": NAMESPACE,
-                    "Dimensions": [list(DIMENSIONS)],
+                    "Dimensions": [list(names) for names in DIMENSIONS],
                     "Metrics": [{"Name": name, "Unit": unit} for name, (_, unit) in known.items()],
                 }
             ],

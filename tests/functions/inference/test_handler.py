@@ -62,7 +62,7 @@ def test_the_record_holds_every_agreed_field(load: Load, call: Call) -> None:
 
     metrics = record.pop("_aws")["CloudWatchMetrics"]
     assert metrics[0]["Namespace"] == "tailcast"
-    assert metrics[0]["Dimensions"] == [["function", "version", "variant"]]
+    assert metrics[0]["Dimensions"] == [["function", "version", "variant"], ["function", "version"]]
     names = [metric["Name"] for metric in metrics[0]["Metrics"]]
     assert names == [
         *("TotalMs", "InferenceMs", "Errors", "Throttles", "Timeouts", "InputTokens", "OutputTokens", "Fallbacks")
