@@ -49,6 +49,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
         "replay.cli.canary:canary",
         "Roll out step by step; promote, wait or roll back on evidence.",
     ),
+    "prune": ("replay.cli.prune:prune", "Delete old versions that nothing uses."),
     "key": ("replay.cli.key:key", "Make, rotate and revoke API keys of a deployment."),
     "demo": ("replay.cli.demo:demo", "The whole path once, on the local cloud."),
 }
