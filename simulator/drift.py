@@ -28,6 +28,8 @@ _SD_STEPS: Final = np.array([0.0, 0.03, 0.06, 0.1, 0.15, 0.2, 0.3, 0.45, 0.65, 1
 _THETA_STEPS: Final = np.array([0.05, 0.125, 1.0 / 3.0, 1.0, 3.0])
 NO_DRIFT_PRIOR: Final = 0.5
 _PRIOR_SCALE: Final = 0.1
+_LIKE_SHARE: Final = 0.5
+"""How far one variant's drift is taken to be the other's: same function, region and hour, another model."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,7 +119,13 @@ class DriftPaths:
 
 
 def fit_drift(
-    time_s: FloatArray, value: FloatArray, error: FloatArray, *, scale: float, no_drift: float = NO_DRIFT_PRIOR
+    time_s: FloatArray,
+    value: FloatArray,
+    error: FloatArray,
+    *,
+    scale: float,
+    no_drift: float = NO_DRIFT_PRIOR,
+    like: DriftFit | None = None,
 ) -> DriftFit:
     """Fit the drift of a level.
 
@@ -130,6 +138,9 @@ def fit_drift(
     no_drift
         Prior probability of no drift at all; the rest of the prior of the drift's standard deviation is half-Cauchy
         with a tenth of ``scale``.
+    like
+        The drift of something that may drift alike, in the same unit: half of the prior is its posterior. So a short
+        recording, which cannot see a slow drift, does not rule one out that a longer one beside it shows.
     """
     span_s = max(float(time_s[-1] - time_s[0]), 1e-9)
     sds, thetas_s = [0.0], [span_s]
@@ -143,6 +154,14 @@ def fit_drift(
             sds.append(step * scale)
             thetas_s.append(theta_step * span_s)
             prior.append(mass / _THETA_STEPS.size)
+    if like is not None:
+        believable = like.weights > 1e-6
+        sds += like.sds[believable].tolist()
+        thetas_s += like.thetas_s[believable].tolist()
+        prior = [
+            *((1.0 - _LIKE_SHARE) * mass for mass in prior),
+            *(_LIKE_SHARE * like.weights[believable]).tolist(),
+        ]
     log_posterior = np.log(prior) + np.array(
         [_log_marginal(time_s, value, error, sd, theta_s) for sd, theta_s in zip(sds, thetas_s, strict=True)]
     )

@@ -162,7 +162,13 @@ class DrawnSample:
         return np.exp(log_value + self.shift), fit.rows[nearest]
 
 
-def fit_sample(values: FloatArray, time_s: FloatArray | None = None, groups: IntArray | None = None) -> SampleFit:
+def fit_sample(
+    values: FloatArray,
+    time_s: FloatArray | None = None,
+    groups: IntArray | None = None,
+    *,
+    like: SampleFit | None = None,
+) -> SampleFit:
     """Fit a law to ``values``.
 
     Parameters
@@ -173,6 +179,8 @@ def fit_sample(values: FloatArray, time_s: FloatArray | None = None, groups: Int
         When each was recorded; None for a sample whose drift is not to be modelled.
     groups
         Execution environment of each, numbered from 0, −1 where not known; None where none is.
+    like
+        A sample that may drift alike.
 
     Raises
     ------
@@ -194,7 +202,7 @@ def fit_sample(values: FloatArray, time_s: FloatArray | None = None, groups: Int
         own = np.zeros(windows)
         if groups is not None and differing is not None:
             own = np.array([differing.mean_square * clustering(groups[part]) for part in parts])
-        level, stretch, log_values = _fit_windows(log_values, time_s, parts, own)
+        level, stretch, log_values = _fit_windows(log_values, time_s, parts, own, like)
         differing = fit_levels(log_values, groups) if groups is not None else None
     if differing is not None:
         log_values = log_values - differing.departures
@@ -215,7 +223,11 @@ def fit_sample(values: FloatArray, time_s: FloatArray | None = None, groups: Int
 
 
 def _fit_windows(
-    log_values: FloatArray, time_s: FloatArray, parts: list[IntArray], group_variance: FloatArray
+    log_values: FloatArray,
+    time_s: FloatArray,
+    parts: list[IntArray],
+    group_variance: FloatArray,
+    like: SampleFit | None,
 ) -> tuple[DriftFit, DriftFit | None, FloatArray]:
     """Measure level and stretch window by window, fit their drifts, and take them out of the values.
 
@@ -230,11 +242,26 @@ def _fit_windows(
     level_error = np.sqrt(level_error**2 + group_variance)
     spread = float(np.quantile(centred, 0.84) - np.quantile(centred, 0.16)) / 2.0
     spread = spread if spread > 0.0 else float(centred.std())
-    level = fit_drift(centre_s, middle, level_error, scale=max(spread, 1e-9), no_drift=_STILL_LEVEL_PRIOR)
+    level = fit_drift(
+        centre_s,
+        middle,
+        level_error,
+        scale=max(spread, 1e-9),
+        no_drift=_STILL_LEVEL_PRIOR,
+        like=like.level if like is not None else None,
+    )
     reach = np.array([float(_reach(centred[part][None, :])[0]) for part in parts])
     # Without any upper half (more than half of the values are equal) there is no stretch to compare.
     common = float(reach.mean())
-    stretch = fit_drift(centre_s, reach / common, stretch_error / common, scale=0.5) if common > 1e-9 else None
+    stretch = None
+    if common > 1e-9:
+        stretch = fit_drift(
+            centre_s,
+            reach / common,
+            stretch_error / common,
+            scale=0.5,
+            like=like.stretch if like is not None else None,
+        )
     index = np.repeat(np.arange(windows), sizes)
     log_middle = float(np.median(log_values - level.departures[index]))
     flat = log_values - level.departures[index]

@@ -183,11 +183,13 @@ def fit_services(
     """
     tables = {variant: _usable(trace, variant, latency) for variant, trace in traces.items()}
     cold_rows = {variant: _cold_rows(table) for variant, table in tables.items()}
+    alone = {variant: _fit_warm(table) for variant, table in tables.items()}
     return {
         variant: _fit_service(
             variant,
             traces[variant],
             tables[variant],
+            _fit_warm(tables[variant], _beside(variant, traces, alone)),
             cold_rows[variant],
             list(cold_rows.values()),
             latency,
@@ -195,6 +197,17 @@ def fit_services(
         )
         for variant in traces
     }
+
+
+def _beside(variant: str, traces: Mapping[str, Trace], alone: Mapping[str, SampleFit]) -> SampleFit | None:
+    """Give the other variant's sample, which may drift alike; None where there is none, or it is the same recording."""
+    others = [name for name in traces if traces[name].frame is not traces[variant].frame]
+    return alone[others[0]] if others else None
+
+
+def _fit_warm(table: pl.DataFrame, like: SampleFit | None = None) -> SampleFit:
+    warm = table.filter(~pl.col("cold"))
+    return fit_sample(warm["total_ms"].to_numpy(), warm["arrival_s"].to_numpy(), environments_of(warm), like=like)
 
 
 def _usable(trace: Trace, variant: str, latency: Latency) -> pl.DataFrame:
@@ -254,6 +267,7 @@ def _fit_service(
     variant: str,
     trace: Trace,
     table: pl.DataFrame,
+    law: SampleFit,
     own: ColdRows,
     both: Sequence[ColdRows],
     latency: Latency,
@@ -265,7 +279,7 @@ def _fit_service(
     ended = trace.frame["status"].value_counts().iter_rows()
     return ServiceFit(
         variant=variant,
-        warm=fit_sample(total_ms, warm["arrival_s"].to_numpy(), environments_of(warm)),
+        warm=law,
         handler_share=warm["handler_ms"].to_numpy() / total_ms,
         inference_share=_share(warm, "inference_ms", "handler_ms"),
         input_tokens=_tokens(warm, "input_tokens", "cache_write_tokens"),

@@ -225,7 +225,7 @@ def _perfect_widths(world: World) -> dict[tuple[str, str, str], float]:
                 baseline=wandering(650.0, 0.1, drift_log_sd=0.05, correlation_s=30.0),
                 candidate=wandering(340.0, 0.1, drift_log_sd=0.05, correlation_s=30.0),
             ),
-            0.80,
+            0.88,
             1.9,
         ),
     ],

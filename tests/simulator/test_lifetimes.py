@@ -4,6 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from simulator.drift import fit_drift
 from simulator.keep_alive import fit_keep_alive
 from simulator.levels import clustering, fit_levels
 from simulator.lifetimes import DrawnLifetime, fit_lifetime
@@ -82,3 +83,18 @@ def test_few_environments_say_nothing_of_how_they_differ() -> None:
     assert fit_levels(values, np.full(30, -1)) is None
     assert clustering(np.array([0, 0, 1, 1])) == 0.5
     assert clustering(np.full(3, -1)) == 0.0
+
+
+def test_a_short_recording_takes_its_drift_from_a_longer_one_beside_it() -> None:
+    rng = np.random.default_rng(4)
+    time_s = np.linspace(0.0, 160.0, 16)
+    wandering = fit_drift(time_s, 0.05 * np.sin(time_s / 20.0), np.full(16, 0.01), scale=0.1)
+    short_s = np.linspace(0.0, 15.0, 8)
+    still = 0.01 * rng.standard_normal(8)
+    alone, beside = (fit_drift(short_s, still, np.full(8, 0.01), scale=0.1, like=like) for like in (None, wandering))
+    later_s = np.array([100.0])
+    spreads = [np.std([fit.at(later_s).draw(rng)[0] for _ in range(2000)]) for fit in (alone, beside)]
+    assert spreads[1] > 1.5 * spreads[0]
+    # Data that rule it out win over the likeness: sixteen windows that stand still.
+    steady = fit_drift(time_s, 0.001 * rng.standard_normal(16), np.full(16, 0.01), scale=0.1, like=wandering)
+    assert steady.mean_sd < 0.3 * wandering.mean_sd

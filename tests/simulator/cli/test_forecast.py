@@ -106,6 +106,101 @@ def test_arrivals_and_rate_exclude_each_other(traces: list[str]) -> None:
     assert (code, "leave out --rate" in err) == (2, True)
 
 
+def test_the_document_answers_for_the_whole_rollout(traces: list[str]) -> None:
+    code, out, _ = run(*traces, *QUICK, "--weights", "10,50", "--json", "--slo", "p99<25s")
+    document = json.loads(out)
+    assert code == 0
+    assert set(document["forecast"]) == {"live", "baseline", "optimized"}
+    for group in document["forecast"].values():
+        assert set(group["p99_ms"]) == {"median", "lo", "hi"}
+        assert group["p50_ms"]["lo"] <= group["p50_ms"]["median"] <= group["p50_ms"]["hi"]
+    # The rollout in all lies between its versions.
+    medians = {name: group["p50_ms"]["median"] for name, group in document["forecast"].items()}
+    assert medians["optimized"] < medians["live"] <= medians["baseline"] * 1.05
+    assert document["difference"]["p50_ms"]["chance_lower"] == 1.0
+    assert document["difference"]["p50_ms"]["hi"] < 0
+    assert set(document["steps"]) == {"10%", "50%"}
+    assert document["timeout_margin"]["median"] == pytest.approx(
+        30_000 / document["forecast"]["live"]["p99.9_ms"]["median"], rel=0.05
+    )
+    assert document["burst_amplification"]["factor"] == 5.0
+    assert document["retry_amplification"] == {"median": 1.0, "lo": 1.0, "hi": 1.0}
+    assert document["throttled_share"]["hi"] == 0.0
+    assert document["cost_per_1k_usd"]["median"] > 0
+    assert document["samples_needed"]["optimized"]["needed"]["p99_ms"] == 368
+    assert document["samples_needed"]["optimized"]["missing"] > 0
+    assert (document["verdict"], isinstance(document["warnings"], list)) == ("pass", True)
+
+
+def test_a_time_out_below_the_tail_shows_as_no_margin_and_failures(traces: list[str]) -> None:
+    _, out, _ = run(*traces, *QUICK, "--weight", "0", "--timeout", "0.7", "--json", "--burst", "0")
+    document = json.loads(out)
+    assert document["timeout_margin"]["median"] < 1.0
+    assert document["timeout_margin"]["chance"]["median"] > 0.2
+    assert document["burst_amplification"] is None
+
+
+def test_a_rollout_file_names_weights_lengths_and_rates(traces: list[str], tmp_path: Path) -> None:
+    steps = tmp_path / "steps.yaml"
+    steps.write_text("steps:\n  - {weight: 5%, duration: 20s}\n  - {weight: 0.5, duration: 1m, rate: 20, gap: 5s}\n")
+    _, out, _ = run(*traces, *QUICK[:2], "--rollout", str(steps), "--json", "--burst", "0")
+    document = json.loads(out)
+    requests = {row["step"]: row["requests"] for row in document["figures"] if row["variant"] == "all"}
+    assert requests["50%"] == pytest.approx(1200, rel=0.1)
+    assert list(requests) == ["5%", "50%"]
+
+
+@pytest.mark.parametrize(
+    ("written", "message"),
+    [
+        ("steps: 3", "steps is no list of steps"),
+        ("- {weight: 2}", "step 1: weight '2' is no weight"),
+        ("- {weight: 10%, duration: soon}", "step 1: duration 'soon' is no duration"),
+        ("- {weight: 10%, speed: 3}", "step 1: unknown field 'speed'"),
+        ("- {weight: 10%, rate: fast}", "step 1: rate 'fast' is no number"),
+        ("- [", "not YAML"),
+    ],
+)
+def test_a_bad_rollout_file_is_one_line(traces: list[str], tmp_path: Path, written: str, message: str) -> None:
+    steps = tmp_path / "steps.yaml"
+    steps.write_text(written)
+    code, _, err = run(*traces, "--rollout", str(steps))
+    assert (code, err.count("\n")) == (2, 1)
+    assert f"{steps}: " in err
+    assert message in err
+
+
+def test_arrivals_can_be_drawn_anew_and_scaled(traces: list[str]) -> None:
+    def requests(*more: str) -> int:
+        _, out, _ = run(*traces, *QUICK[:2], "--weight", "0", "--burst", "0", "--json", *more)
+        return int(json.loads(out)["figures"][0]["requests"])
+
+    replayed = requests("--arrivals", traces[1])
+    assert requests("--arrivals", traces[1], "--scale", "2") == replayed
+    fitted = requests("--arrivals", traces[1], "--arrivals-as", "fitted")
+    assert fitted == pytest.approx(replayed, rel=0.15)
+    assert requests("--rate", "5", "--duration", "40", "--scale", "3") == pytest.approx(600, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--weight", "7"], "--weight '7' is no weight"),
+        (["--weight", "0.1", "--rollout", "x.yaml"], "--weight and --rollout exclude each other"),
+        (["--arrivals-as", "fitted"], "--arrivals-as fitted needs --arrivals"),
+        (["--scale", "0"], "--scale 0.0 must be above 0"),
+        (["--burst", "0.5"], "--burst 0.5 must be above 1"),
+        (["--prompts", "arrivals"], "--prompts arrivals needs --arrivals"),
+        (["--prompts", "baseline"], "a fit by tokens needs 20"),
+        (["--platform", "nowhere.yaml"], "nowhere.yaml"),
+    ],
+)
+def test_options_that_make_no_sense_are_one_line(traces: list[str], arguments: list[str], message: str) -> None:
+    code, _, err = run(*traces, *arguments)
+    assert (code, err.count("\n")) == (2, 1)
+    assert message in err
+
+
 def test_weights_are_percentages() -> None:
     assert parse_weights("5, 50%,100") == (0.05, 0.5, 1.0)
     with pytest.raises(ParameterError, match="-1 is outside"):

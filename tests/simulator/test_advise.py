@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from replay.cli import main
+from simulator.advise import advise_steps, advise_version, question_about
+from simulator.arrivals import poisson
+from simulator.cost import load_prices
+from simulator.errors import ParameterError
+from simulator.objective import parse_objectives
+from simulator.platform import Platform
+from simulator.quantiles import samples_to_bound
+from simulator.trace import write_trace
+from tests.simulator.worlds import Recorded, World
+
+
+@pytest.fixture(scope="module")
+def recorded() -> Recorded:
+    return World().record(3)
+
+
+def asked(recorded: Recorded, slo: str, *, keep_alive_s: float = 3.0, rate_rps: float = 2.0):  # type: ignore[no-untyped-def]
+    return question_about(
+        recorded.baseline, recorded.candidate, poisson(rate_rps, 120.0), Platform(keep_alive_s=keep_alive_s),
+        parse_objectives(slo), keep_alive=None, prices=load_prices(), architecture="x86_64", replications=40, seed=0,
+    )  # fmt: skip
+
+
+def test_the_least_provisioned_concurrency_is_one_that_fewer_do_not_do(recorded: Recorded) -> None:
+    # Environments that live three seconds idle: a p95 below a cold start needs some that stay.
+    found = advise_version(asked(recorded, "cold_share < 2%"), "baseline", most=16)
+    assert found.provisioned is not None
+    assert found.provisioned >= 1
+    assert found.tried[found.provisioned] >= 0.95
+    assert found.tried[found.provisioned - 1] < 0.95
+    assert found.verdict == "pass"
+    # 1 GB for an hour, each.
+    assert found.idle_usd_per_hour == pytest.approx(found.provisioned * 3600 * 0.0000041667)
+
+
+def test_none_is_bought_where_none_is_needed_and_none_found_where_none_helps(recorded: Recorded) -> None:
+    assert advise_version(asked(recorded, "p99 < 25 s"), "optimized").provisioned == 0
+    hopeless = advise_version(asked(recorded, "p50 < 100 ms"), "optimized", most=4)
+    assert (hopeless.provisioned, hopeless.verdict, sorted(hopeless.tried)) == (None, "fail", [0, 1, 2, 4])
+
+
+def test_a_time_out_lies_beyond_the_tail(recorded: Recorded) -> None:
+    found = advise_version(asked(recorded, "p99 < 25 s"), "baseline")
+    assert found.timeout_s is not None
+    assert 1.5 < found.timeout_s < 10.0
+    assert "1.5 × the upper end of the p99.9" in found.timeout_note
+    assert "record another size" in found.memory["note"]
+
+
+def test_small_weights_take_longer(recorded: Recorded) -> None:
+    tenth, half, whole = advise_steps(asked(recorded, "p99 < 1500 ms"), [0.1, 0.5, 1.0])
+    assert tenth.bound_s == pytest.approx(samples_to_bound(0.99) / (2.0 * 0.1))
+    assert half.bound_s == pytest.approx(tenth.bound_s / 5)
+    assert tenth.regression_s > half.regression_s > 0
+    assert tenth.apart_s is not None
+    # 650 against 340 ms is seen long before a tenth more.
+    assert tenth.apart_s < tenth.regression_s
+    assert whole.duration_s == max(whole.bound_s, whole.regression_s)
+    with pytest.raises(ParameterError, match="no candidate to tell apart"):
+        advise_steps(asked(recorded, "p99 < 1500 ms"), [0.0])
+
+
+def test_the_command(recorded: Recorded, tmp_path: Path) -> None:
+    files = [
+        str(write_trace(t, tmp_path / f"{n}.parquet")) for n, t in enumerate((recorded.baseline, recorded.candidate))
+    ]
+    plain = ["advise", "--baseline", files[0], "--candidate", files[1], "--replications", "40", "--duration", "30"]
+    found = CliRunner().invoke(main, [*plain, "--slo", "p99 < 25 s", "--json"], catch_exceptions=False)
+    document = json.loads(found.stdout)
+    assert (found.exit_code, document["verdict"]) == (0, "pass")
+    assert document["versions"]["optimized"]["provisioned"] == 0
+    assert [step["weight"] for step in document["steps"]] == [0.1, 0.5, 1.0]
+    failed = CliRunner().invoke(main, [*plain, "--slo", "p50 < 100 ms", "--max-pc", "2"], catch_exceptions=False)
+    assert failed.exit_code == 1
+    assert "none found" in failed.stdout
+    assert CliRunner().invoke(main, [*plain, "--slo", "fast"]).exit_code == 2
