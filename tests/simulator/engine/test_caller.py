@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
@@ -162,3 +164,29 @@ def test_draws_that_lack_what_the_policy_needs_are_refused() -> None:
 def test_policies_that_cannot_be_are_refused(settings: dict[str, object], message: str) -> None:
     with pytest.raises(ParameterError, match=message):
         ClientPolicy(**settings)  # type: ignore[arg-type]
+
+
+def test_callers_who_keep_asking_wait_as_in_an_mmc_queue() -> None:
+    # A retrial queue whose callers ask again at once is M/M/c in the limit (Artalejo & Gómez-Corral, Retrial Queueing
+    # Systems, 2008, ch. 1): Erlang C gives the share that has to wait, and W = C / (cμ − λ) how long on average. Here
+    # they ask again after 5 ms at first, for five seconds in all, where a service takes one.
+    n, servers, load = 8_000, 4, 2.4
+    rng = np.random.default_rng(11)
+    policy = ClientPolicy(max_attempts=64, backoff_base_s=0.005, backoff_factor=1.07, jitter="none")
+    run = simulate(
+        draws(
+            np.cumsum(rng.exponential(1 / load, n)),
+            handler_ms=rng.exponential(1000.0, n),
+            init_ms=0,
+            attempts=64,
+            versions=1,
+        ),
+        platform(limit=servers, client=policy, requests_per_concurrency=None),
+        STABLE,
+    )
+    terms = [load**k / math.factorial(k) for k in range(servers)]
+    waiting = load**servers / math.factorial(servers) * servers / (servers - load)
+    erlang_c = waiting / (sum(terms) + waiting)
+    wait_s = (run.client_ms - run.duration_ms) / 1000.0
+    assert (run.attempts > 1).mean() == pytest.approx(erlang_c, rel=0.1)
+    assert wait_s.mean() == pytest.approx(erlang_c / (servers - load), rel=0.2)
