@@ -50,6 +50,15 @@ imports: $(STAMP)
 terraform-check: setup
 	@echo "== terraform fmt, validate, test"; $(BIN)/python -m scripts.check_terraform
 
+checkov: build/checkov/.ready ## Look for unsafe settings in terraform/ (checkov, in an environment of its own)
+	@build/checkov/bin/checkov -d terraform --framework terraform --compact --quiet --skip-download
+
+# Its pins of boto3 and others must not meet ours.
+build/checkov/.ready:
+	@echo "installing checkov into build/checkov ..."
+	@$(PYTHON) -m venv build/checkov && build/checkov/bin/pip install --quiet --disable-pip-version-check 'checkov>=3.2,<4'
+	@touch $@
+
 unit: setup
 	@echo "== tests"; $(BIN)/pytest --cov --cov-report=term $(ARGS)
 

@@ -130,3 +130,31 @@ module "api" {
     cache_s                  = var.auth.cache_s
   }
 }
+
+module "observability" {
+  source = "../../modules/observability"
+  count  = var.observability.enabled ? 1 : 0
+
+  name                 = local.prefix
+  region               = var.region
+  function_name        = module.inference.function_name
+  api_id               = module.api.api_id
+  log_group_name       = module.inference.log_group_name
+  versions             = module.inference.versions
+  provisioned_variants = toset([for variant, count in var.provisioned_concurrency : variant if count > 0])
+  p99_ms               = var.observability.p99_ms
+  failures_per_period  = var.observability.failures_per_period
+  alarm_emails         = var.observability.emails
+  sns_kms_key_id       = var.kms_key_arn == "" ? null : var.kms_key_arn
+}
+
+module "budget" {
+  source = "../../modules/budget"
+  count  = var.monthly_budget_usd == null ? 0 : 1
+
+  name        = local.prefix
+  account_id  = data.aws_caller_identity.current.account_id
+  monthly_usd = var.monthly_budget_usd
+  tag_value   = var.environment
+  emails      = tolist(var.observability.emails)
+}

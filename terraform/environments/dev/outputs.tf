@@ -58,3 +58,12 @@ output "auth" {
     keys_table   = one(module.authorizer[*].table_name)
   }
 }
+
+output "observability" {
+  description = "Where to look: dashboard, alarms and their topic; null where there are none."
+  value = var.observability.enabled ? {
+    dashboard = module.observability[0].dashboard_name
+    alarms    = module.observability[0].alarm_names
+    topic_arn = module.observability[0].topic_arn
+  } : null
+}

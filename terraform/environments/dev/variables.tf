@@ -247,6 +247,28 @@ variable "log_format" {
   default     = "JSON"
 }
 
+variable "observability" {
+  type = object({
+    enabled             = optional(bool, false)
+    p99_ms              = optional(number, 3000)
+    failures_per_period = optional(number, 0)
+    emails              = optional(set(string), [])
+  })
+  description = "Dashboard, alarms and saved queries: whether, the p99 above which somebody is told, the failures of one kind a minute that are borne in silence, and who is told."
+  default     = {}
+}
+
+variable "monthly_budget_usd" {
+  type        = number
+  description = "What the environment may cost a month, in USD, before observability.emails hear of it; null for no budget."
+  default     = null
+
+  validation {
+    condition     = var.monthly_budget_usd == null ? true : var.monthly_budget_usd > 0 && length(var.observability.emails) > 0
+    error_message = "monthly_budget_usd must be above 0, and observability.emails must name who hears of it."
+  }
+}
+
 # --- what a deployment is: written by `tailcast deploy` ---------------------------------------------------------------
 
 variable "variant" {

@@ -72,6 +72,7 @@ resource "aws_lambda_permission" "authorize" {
 }
 
 resource "aws_apigatewayv2_route" "this" {
+  #checkov:skip=CKV_AWS_309:authorization has no default; that it is NONE has to be said, as only dev does
   for_each = local.routes
 
   api_id               = aws_apigatewayv2_api.this.id
@@ -83,6 +84,8 @@ resource "aws_apigatewayv2_route" "this" {
 }
 
 resource "aws_cloudwatch_log_group" "access" {
+  #checkov:skip=CKV_AWS_338:log_retention_days decides; a year in production, less elsewhere
+  #checkov:skip=CKV_AWS_158:kms_key_arn chooses a key of the account's; AWS's own encrypts otherwise
   name              = "/tailcast/${var.name}/access"
   retention_in_days = var.log_retention_days
   kms_key_id        = var.kms_key_arn == "" ? null : var.kms_key_arn

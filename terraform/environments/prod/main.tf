@@ -1,0 +1,160 @@
+data "aws_caller_identity" "current" {}
+
+data "aws_partition" "current" {}
+
+locals {
+  prefix  = "${var.name}-${var.environment}"
+  variant = var.variants[var.variant]
+
+  # The default tier is what baseline and optimized are about; the others are the same in both.
+  tiers = merge(var.tiers, {
+    (var.default_tier) = {
+      model_id     = local.variant.model_id
+      max_tokens   = local.variant.max_tokens
+      latency      = local.variant.latency
+      service_tier = local.variant.service_tier
+      fallback     = local.variant.fallback
+    }
+  })
+  tiers_json = jsonencode({
+    for name, tier in local.tiers : name => merge(
+      { for key, value in tier : key => value if value != null },
+      { for key, value in try(var.models[tier.model_id], {}) : key => value if value != null },
+    )
+  })
+
+  settings = {
+    MODEL_ID           = local.variant.model_id
+    VARIANT            = var.variant
+    MAX_TOKENS         = tostring(local.variant.max_tokens)
+    TEMPERATURE        = local.variant.temperature == null ? "" : tostring(local.variant.temperature)
+    SYSTEM_PROMPT      = local.variant.system_prompt
+    ALLOW_SYSTEM       = var.allow_system ? "1" : "0"
+    MAX_PROMPT_CHARS   = tostring(var.max_prompt_chars)
+    MODEL_MAX_ATTEMPTS = tostring(var.model_max_attempts)
+    DEFAULT_TIER       = var.default_tier
+    TIERS              = local.tiers_json
+    CACHE_TABLE        = one(module.cache[*].table_name) == null ? "" : one(module.cache[*].table_name)
+    CACHE_TTL_S        = var.cache.enabled ? tostring(var.cache.ttl_s) : ""
+    CACHE_TIMEOUT_MS   = var.cache.enabled ? tostring(var.cache.timeout_ms) : ""
+  }
+}
+
+# Both models at once: the versions of both variants run side by side under one role.
+module "bedrock_access" {
+  source = "../../modules/bedrock_access"
+
+  model_ids = toset(concat(
+    [for variant in values(var.variants) : variant.model_id],
+    [for tier in values(var.tiers) : tier.model_id],
+  ))
+  partition  = data.aws_partition.current.partition
+  region     = var.region
+  account_id = data.aws_caller_identity.current.account_id
+}
+
+module "cache" {
+  source = "../../modules/cache"
+  count  = var.cache.enabled ? 1 : 0
+
+  name                   = "${local.prefix}-answers"
+  kms_key_arn            = var.kms_key_arn
+  point_in_time_recovery = var.cache.point_in_time_recovery
+}
+
+module "user_pool" {
+  source = "../../modules/user_pool"
+  count  = var.auth.mode == "jwt" && var.auth.issuer == null ? 1 : 0
+
+  name                = local.prefix
+  mfa                 = var.auth.mfa
+  deletion_protection = var.deletion_protection
+}
+
+module "authorizer" {
+  source = "../../modules/authorizer"
+  count  = var.auth.mode == "api_key" ? 1 : 0
+
+  name                = local.prefix
+  package             = var.authorizer_package
+  runtime             = var.runtime
+  architecture        = var.architecture
+  kms_key_arn         = var.kms_key_arn
+  log_retention_days  = var.log_retention_days
+  deletion_protection = var.deletion_protection
+}
+
+module "inference" {
+  source = "../../modules/function"
+
+  name                    = "${local.prefix}-inference"
+  package_path            = var.package_path
+  package_base64sha256    = var.package_base64sha256
+  handler                 = var.handler
+  runtime                 = var.runtime
+  architecture            = var.architecture
+  memory_mb               = local.variant.memory_mb
+  timeout_s               = var.timeout_s
+  environment             = { for name, value in local.settings : name => value if value != "" }
+  reserved_concurrency    = var.reserved_concurrency
+  policies                = merge({ invoke-models = module.bedrock_access.policy_json }, { for cache in module.cache : "use-cache" => cache.policy_json })
+  log_retention_days      = var.log_retention_days
+  log_format              = var.log_format
+  kms_key_arn             = var.kms_key_arn
+  baseline_version        = var.baseline_version
+  optimized_version       = var.optimized_version
+  held_versions           = var.held_versions
+  provisioned_concurrency = var.provisioned_concurrency
+}
+
+module "api" {
+  source = "../../modules/http_api"
+
+  name               = local.prefix
+  function_name      = module.inference.function_name
+  alias_name         = module.inference.live_alias_name
+  alias_invoke_arn   = module.inference.live_invoke_arn
+  throttle_rate_rps  = var.throttle_rate_rps
+  throttle_burst     = var.throttle_burst
+  log_retention_days = var.log_retention_days
+  kms_key_arn        = var.kms_key_arn
+  cors               = var.cors
+
+  authorization = {
+    type                     = var.auth.mode
+    issuer                   = var.auth.issuer != null ? var.auth.issuer : one(module.user_pool[*].issuer)
+    audience                 = var.auth.issuer != null ? var.auth.audience : module.user_pool[*].client_id
+    scopes                   = var.auth.scopes
+    authorizer_invoke_arn    = one(module.authorizer[*].invoke_arn)
+    authorizer_function_name = one(module.authorizer[*].function_name)
+    cache_s                  = var.auth.cache_s
+  }
+}
+
+module "observability" {
+  source = "../../modules/observability"
+  count  = var.observability.enabled ? 1 : 0
+
+  name                 = local.prefix
+  region               = var.region
+  function_name        = module.inference.function_name
+  api_id               = module.api.api_id
+  log_group_name       = module.inference.log_group_name
+  versions             = module.inference.versions
+  provisioned_variants = toset([for variant, count in var.provisioned_concurrency : variant if count > 0])
+  p99_ms               = var.observability.p99_ms
+  failures_per_period  = var.observability.failures_per_period
+  alarm_emails         = var.observability.emails
+  sns_kms_key_id       = var.kms_key_arn == "" ? null : var.kms_key_arn
+}
+
+module "budget" {
+  source = "../../modules/budget"
+  count  = var.monthly_budget_usd == null ? 0 : 1
+
+  name        = local.prefix
+  account_id  = data.aws_caller_identity.current.account_id
+  monthly_usd = var.monthly_budget_usd
+  tag_value   = var.environment
+  emails      = tolist(var.observability.emails)
+}

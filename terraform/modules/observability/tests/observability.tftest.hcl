@@ -1,0 +1,89 @@
+mock_provider "aws" {
+  mock_resource "aws_sns_topic" {
+    defaults = { arn = "arn:aws:sns:us-east-1:123456789012:test-alarms" }
+  }
+}
+
+variables {
+  name                 = "test"
+  region               = "us-east-1"
+  function_name        = "test-inference"
+  api_id               = "a1b2c3d4"
+  log_group_name       = "/aws/lambda/test-inference"
+  versions             = { baseline = "3", optimized = "4" }
+  provisioned_variants = ["baseline"]
+}
+
+run "each_variant_is_watched_by_its_version" {
+  command = apply
+
+  assert {
+    condition     = aws_cloudwatch_metric_alarm.this["optimized-p99"].dimensions == tomap({ function = "test-inference", version = "4" }) && aws_cloudwatch_metric_alarm.this["optimized-p99"].extended_statistic == "p99"
+    error_message = "An alarm with other dimensions than the metric never leaves INSUFFICIENT_DATA."
+  }
+
+  assert {
+    condition     = contains(output.alarm_names, "test-baseline-spillover") && !contains(output.alarm_names, "test-optimized-spillover")
+    error_message = "Only a variant with provisioned concurrency can spill over."
+  }
+
+  assert {
+    condition     = alltrue([for alarm in aws_cloudwatch_metric_alarm.this : alarm.treat_missing_data == "notBreaching" && alarm.alarm_actions == toset(["arn:aws:sns:us-east-1:123456789012:test-alarms"])])
+    error_message = "An alarm is silent, or fires for want of traffic."
+  }
+}
+
+run "the_dashboard_shows_both_variants" {
+  command = apply
+
+  assert {
+    condition     = length(jsondecode(aws_cloudwatch_dashboard.this.dashboard_body).widgets) == 8 && length(jsondecode(aws_cloudwatch_dashboard.this.dashboard_body).widgets[0].properties.metrics) == 6
+    error_message = "p50, p95 and p99 of both variants must be there."
+  }
+}
+
+run "before_the_candidate_there_is_nothing_of_it" {
+  command = apply
+
+  variables {
+    versions = { baseline = "1" }
+  }
+
+  assert {
+    condition     = length([for name in output.alarm_names : name if strcontains(name, "optimized")]) == 0
+    error_message = "There is no candidate to watch."
+  }
+}
+
+run "queries_may_be_left_out" {
+  command = plan
+
+  variables {
+    saved_queries = false
+  }
+
+  assert {
+    condition     = length(aws_cloudwatch_query_definition.this) == 0
+    error_message = "Nobody asked for queries."
+  }
+}
+
+run "a_limit_of_zero_ms_is_refused" {
+  command = plan
+
+  variables {
+    p99_ms = 0
+  }
+
+  expect_failures = [var.p99_ms]
+}
+
+run "an_address_without_an_at_is_refused" {
+  command = plan
+
+  variables {
+    alarm_emails = ["team"]
+  }
+
+  expect_failures = [var.alarm_emails]
+}
