@@ -8,6 +8,7 @@ from moto.apigateway.models import apigateway_backends
 from moto.apigatewayv2.models import apigatewayv2_backends
 from moto.applicationautoscaling.models import applicationautoscaling_backends
 from moto.awslambda.models import lambda_backends
+from moto.budgets.models import budgets_backends
 from moto.cloudwatch.models import cloudwatch_backends
 from moto.core.base_backend import BackendDict
 from moto.logs.models import logs_backends
@@ -15,6 +16,7 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_ba
 
 from replay.cloud.control_plane.api_gateway import ExtendedApiGatewayBackend, RestApiBackend
 from replay.cloud.control_plane.autoscaling import ExtendedAutoscalingBackend
+from replay.cloud.control_plane.budgets import ExtendedBudgetsBackend
 from replay.cloud.control_plane.functions import DeployedFunction, RunFunction
 from replay.cloud.control_plane.lambda_backend import ExtendedLambdaBackend, Plane
 from replay.cloud.control_plane.logs import ExtendedLogsBackend
@@ -49,6 +51,7 @@ def install(plane: Plane, run_function: RunFunction, *, endpoint_url: str, accou
         (apigatewayv2_backends, ExtendedApiGatewayBackend),
         (apigateway_backends, RestApiBackend),
         (applicationautoscaling_backends, ExtendedAutoscalingBackend),
+        (budgets_backends, ExtendedBudgetsBackend),
     )
     for backends, extension in extensions:
         if len(backends):

@@ -54,3 +54,30 @@ def test_a_stage_can_be_changed(cloud: LocalCloud, api_id: str, stage: str) -> N
     assert found["Description"] == "kept"
     assert found["DefaultRouteSettings"]["ThrottlingBurstLimit"] == 5
     assert found["DefaultRouteSettings"]["ThrottlingRateLimit"] == 2.0
+
+
+def test_a_budget_knows_whom_it_tells_and_its_tags(cloud: LocalCloud) -> None:
+    client, name, account = cloud.client("budgets"), unique("budget"), "123456789012"
+    limit = {"Amount": "100", "Unit": "USD"}
+    notification = {"NotificationType": "ACTUAL", "ComparisonOperator": "GREATER_THAN", "Threshold": 80.0}
+    told = [{"SubscriptionType": "EMAIL", "Address": "team@example.com"}]
+    client.create_budget(
+        AccountId=account,
+        Budget={"BudgetName": name, "BudgetLimit": limit, "TimeUnit": "MONTHLY", "BudgetType": "COST"},
+        NotificationsWithSubscribers=[{"Notification": notification, "Subscribers": told}],
+        ResourceTags=[{"Key": "stage", "Value": "dev"}],
+    )
+
+    def subscribers(threshold: float) -> list[Any]:
+        found: list[Any] = client.describe_subscribers_for_notification(
+            AccountId=account, BudgetName=name, Notification={**notification, "Threshold": threshold}
+        )["Subscribers"]
+        return found
+
+    assert subscribers(80.0) == told
+    assert subscribers(50.0) == []
+
+    arn = f"arn:aws:budgets::{account}:budget/{name}"
+    client.tag_resource(ResourceARN=arn, ResourceTags=[{"Key": "team", "Value": "a"}])
+    client.untag_resource(ResourceARN=arn, ResourceTagKeys=["stage"])
+    assert client.list_tags_for_resource(ResourceARN=arn)["ResourceTags"] == [{"Key": "team", "Value": "a"}]
