@@ -66,6 +66,7 @@ class Pools:
             platform.scale_out_environments / platform.scale_out_period_s,
             TICKS_PER_SECOND,
         )
+        self._changes = any(one.provisioned_changes or one.target_tracking for one in settings)
         self._per_unit = platform.requests_per_concurrency
         self.allotted = [one.provisioned for one in settings]
         """Environments of provisioned concurrency that each version is meant to have."""
@@ -89,6 +90,9 @@ class Pools:
         if self._busy[version] >= self._version_limit[version]:
             return Refusal.VERSION_CONCURRENCY
         free = self._free[version]
+        if free and self._changes and sum(self._busy) >= self._limit:
+            # What was carved out anew may still be at work elsewhere, as on-demand or in an environment to be removed.
+            return self._over_limit
         if free and (self._per_unit is None or self._provisioned_rate[version].take(now)):
             self._busy[version] += 1
             self.busy_provisioned[version] += 1

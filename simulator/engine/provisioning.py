@@ -36,7 +36,8 @@ class Provisioner:
         self._trackers = [None if one.target_tracking is None else Tracker(one.target_tracking) for one in settings]
         self.tracking = any(tracker is not None for tracker in self._trackers)
         """Whether :meth:`observe` is to be called."""
-        number = 0
+        # The first slots are the trackers', one a version.
+        number = len(settings)
         for version, one in enumerate(settings):
             for change in one.provisioned_changes:
                 at_tick = round(change.at_s * TICKS_PER_SECOND)

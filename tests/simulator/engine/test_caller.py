@@ -190,3 +190,15 @@ def test_callers_who_keep_asking_wait_as_in_an_mmc_queue() -> None:
     wait_s = (run.client_ms - run.duration_ms) / 1000.0
     assert (run.attempts > 1).mean() == pytest.approx(erlang_c, rel=0.1)
     assert wait_s.mean() == pytest.approx(erlang_c / (servers - load), rel=0.2)
+
+
+def test_at_one_instant_first_attempts_come_before_second_ones_and_answers_before_both() -> None:
+    # One at a time. 0 is served from 0 to 1; 1 and 2 are refused at 0.5, to try again at 1, where 3 arrives too. At
+    # that instant the environment becomes free first; then 3 takes it, before the second attempts of 1 and 2.
+    policy = ClientPolicy(max_attempts=2, backoff_base_s=0.5, jitter="none")
+    run = simulate(
+        draws([0.0, 0.5, 0.5, 1.0], handler_ms=1000, init_ms=0, attempts=2), platform(limit=1, client=policy), STABLE
+    )
+    assert ends(run) == ["OK", "VERSION_CONCURRENCY", "VERSION_CONCURRENCY", "OK"]
+    assert run.log.sent_s.tolist() == [0.0, 0.5, 0.5, 1.0, 1.0, 1.0]
+    assert run.log.request.tolist() == [0, 1, 2, 3, 1, 2]

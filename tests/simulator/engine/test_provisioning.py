@@ -192,3 +192,15 @@ def test_a_change_above_the_reserved_concurrency_is_refused_but_two_that_never_m
     Platform(versions={"baseline": falling, "optimized": rising}, reserved_concurrency=5)
     with pytest.raises(ParameterError, match=r"target_tracking\.target=0\.95 is outside AWS's 0\.1 to 0\.9"):
         TargetTracking(1, 2, 0.95)
+
+
+def test_concurrency_that_is_carved_out_anew_serves_only_when_what_used_it_has_ended() -> None:
+    # Two in all. Both are at work on demand from 0 to 10; the environment asked for at 1 is ready at once, but would be
+    # a third.
+    run = simulate(
+        draws([0.0, 0.0, 2.0, 10.0], handler_ms=[10_000, 10_000, 100, 100], init_ms=0),
+        platform(account_concurrency=2, provisioned_changes=(ProvisionedChange(1.0, 1),), provisioning_s=0.0),
+        STABLE,
+    )
+    assert ends(run) == ["OK", "OK", "ACCOUNT_CONCURRENCY", "OK"]
+    assert run.provisioned.tolist() == [False, False, False, True]
