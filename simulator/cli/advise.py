@@ -78,8 +78,8 @@ def advise_command(ctx: click.Context, /, **options: Any) -> None:
         replications=options["replications"],
         seed=options["seed"],
     )
-    steps = advise_steps(question, [share for share in parse_weights(options["weights"]) if share > 0])
     versions = {name: advise_version(question, name, most=options["max_pc"]) for name in question.traces}
+    steps = advise_steps(question, [share for share in parse_weights(options["weights"]) if share > 0])
     verdict: Verdict = versions[platform.names[1]].verdict
     if options["as_json"]:
         document = {
