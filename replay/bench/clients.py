@@ -24,7 +24,8 @@ class Endpoint:
 
     def client(self, service: str, region: str) -> Any:
         """Make a client. Retries are off: a benchmark counts attempts, it does not hide them."""
-        return boto3.client(  # type: ignore[call-overload]
+        # A session of its own: the default one keeps the credentials of its first use for the process's life.
+        return boto3.session.Session().client(  # type: ignore[call-overload]
             service,
             region_name=region,
             endpoint_url=self.endpoint_url,

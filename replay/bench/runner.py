@@ -146,7 +146,7 @@ class Runner:
                 for item in stage.items:
                     intended_s = None if item.intended_s is None else stage_s + item.intended_s
                     if intended_s is None:
-                        while len(pending) >= width:
+                        while len(pending) >= width and not self._stop.is_set():
                             pending = self._collect(pending, progress)
                     else:
                         pending = self._collect_until(intended_s - LEAD_S, pending, progress)

@@ -157,7 +157,7 @@ class ConverseCaller:
         except http.client.RemoteDisconnected:
             # An idle connection that the service closed meanwhile. The request did not reach it, so it is sent again
             # on a new one, and told as such.
-            if outcome.opened:
+            if outcome.opened or call.connection.aborted:
                 raise
             outcome.opened, outcome.attempts = True, 2
             call.connection.close()

@@ -47,6 +47,8 @@ class Connection:
     port: int
     tls: ssl.SSLContext | None
     timeout_s: float
+    aborted: bool = False
+    """It was broken on purpose."""
     _http: http.client.HTTPConnection | None = None
 
     @property
@@ -102,6 +104,7 @@ class Connection:
 
     def abort(self) -> None:
         """Break it from another thread: whoever reads from it gets an error now."""
+        self.aborted = True
         connection = self._http
         sock = connection.sock if connection is not None else None
         if sock is not None:
