@@ -111,7 +111,7 @@ def platforms(draw: st.DrawFn) -> Platform:
 rollouts = st.sampled_from([Rollout.constant(0.0), Rollout.constant(0.6), Rollout((Stage(0.0, 0.1), Stage(3.0, 1.0)))])
 
 
-@settings(max_examples=150)
+@settings(max_examples=150, deadline=None)
 @given(all_draws(), platforms(), rollouts)
 def test_everything_is_conserved(given_draws: Draws, platform: Platform, rollout: Rollout) -> None:
     run = simulate(given_draws, platform, rollout)
@@ -191,7 +191,7 @@ def _environments_serve_one_at_a_time(log: AttemptLog) -> None:
         assert (log.start_s[rows][1:] >= log.end_s[rows][:-1] - 1e-9).all()
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(all_draws(), platforms(), rollouts)
 def test_the_same_draws_give_the_same_outcomes(given_draws: Draws, platform: Platform, rollout: Rollout) -> None:
     first, second = (simulate(given_draws, platform, rollout) for _ in range(2))
@@ -200,7 +200,7 @@ def test_the_same_draws_give_the_same_outcomes(given_draws: Draws, platform: Pla
     np.testing.assert_array_equal(first.client_ms, second.client_ms)
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(all_draws(), platforms(), rollouts, st.data())
 def test_what_has_not_happened_yet_changes_nothing(
     given_draws: Draws, platform: Platform, rollout: Rollout, data: st.DataObject
