@@ -100,7 +100,9 @@ def _lower_bound(ordered: FloatArray, level: float, alpha: float) -> float:
     # and (n - r) / (1 - level) times the density as rates; this weight makes the bound err with `share`.
     left, right = r / level, (n - r) / (1.0 - level)
     weight = right * share / (left * (1.0 - share) + right * share)
-    return float((1.0 - weight) * ordered[r - 1] + weight * ordered[r])
+    between = (1.0 - weight) * ordered[r - 1] + weight * ordered[r]
+    # Rounding may carry a mean of two equal values past both.
+    return float(np.clip(between, ordered[r - 1], ordered[r]))
 
 
 def mean_estimate(values: ArrayLike, confidence: float = CONFIDENCE) -> Estimate:

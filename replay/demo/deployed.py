@@ -43,7 +43,9 @@ def read_platform(lambda_client: Any, gateway_client: Any, deployment: Deploymen
         limits["gateway_rate_rps"] = float(throttle["ThrottlingRateLimit"])
     if throttle.get("ThrottlingBurstLimit"):
         limits["gateway_burst"] = int(throttle["ThrottlingBurstLimit"])
-    return Platform(versions=versions, keep_alive_s=keep_alive_s, **limits)
+    # Two rules of AWS's that the local cloud does without (docs/architecture.md).
+    unlike_aws: dict[str, Any] = {"suppressed_init": False, "requests_per_concurrency": None}
+    return Platform(versions=versions, keep_alive_s=keep_alive_s, **limits, **unlike_aws)
 
 
 def read_architecture(lambda_client: Any, deployment: Deployment) -> str:

@@ -125,10 +125,8 @@ def _by_forms(lines: pl.DataFrame, forms: Sequence[Form]) -> tuple[list[pl.DataF
 
 
 def _sorted(*tables: pl.DataFrame) -> pl.DataFrame:
-    filled = [table for table in tables if table.height]
-    if len(filled) <= 1:
-        return filled[0] if filled else tables[0]
-    return pl.concat(filled).sort("row")
+    # A single table is not in the log's order by itself either: it comes form by form.
+    return pl.concat([table for table in tables if table.height] or tables[:1]).sort("row")
 
 
 def _clock_us(name: str) -> pl.Expr:
