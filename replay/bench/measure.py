@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 from replay.bench.budget import PriceList
 from replay.bench.plan import Item
@@ -80,9 +81,25 @@ def make_measurement(
         cost_usd=_cost_usd(item, tokens, outcome, prices),
         region=outcome.headers.get("x-tailcast-region"),
         request_id=outcome.request_id,
+        **_of_function(outcome),
         planned_ttft_ms=planned.get("ttft"),
         planned_total_ms=planned.get("total"),
     )
+
+
+def _of_function(outcome: Outcome) -> dict[str, Any]:
+    """Give what a function's log says, where it was one."""
+    report, record = outcome.report, outcome.record
+    found: dict[str, Any] = {"version": outcome.version}
+    if report is not None:
+        names = ("init_ms", "duration_ms", "billed_ms", "memory_mb", "max_memory_mb")
+        found |= {name: getattr(report, name) for name in names}
+        # Environments of provisioned concurrency report their INIT with their first request, which did not wait.
+        waited = record is None or not record.provisioned
+        found["cold"] = report.init_ms is not None and waited
+    if record is not None:
+        found["inference_ms"] = record.inference_ms
+    return found
 
 
 def _cost_usd(item: Item, tokens: dict[str, int | None], outcome: Outcome, prices: PriceList) -> float | None:

@@ -21,6 +21,7 @@ Phase = Literal["first", "warmup", "measured"]
 a connection or to fill the prompt cache. ``measured``: what the figures are of."""
 
 FORMAT: Final = 1
+_FUNCTION_COLUMNS: Final = ("version", "cold", "init_ms", "duration_ms", "billed_ms", "memory_mb", "max_memory_mb")
 RUN_FILE: Final = "run.json"
 MEASUREMENTS_FILE: Final = "measurements.parquet"
 
@@ -70,6 +71,15 @@ class Measurement:
     region: str | None = None
     """Which region served it, where that is visible."""
     request_id: str | None = None
+    version: str | None = None
+    """Of a function's alias, from here to ``inference_ms``: the version that ran, and what its log says."""
+    cold: bool | None = None
+    init_ms: float | None = None
+    duration_ms: float | None = None
+    billed_ms: float | None = None
+    memory_mb: int | None = None
+    max_memory_mb: int | None = None
+    inference_ms: float | None = None
     planned_ttft_ms: float | None = None
     """What a local Bedrock had planned: the truth that this measurement can be held against."""
     planned_total_ms: float | None = None
@@ -83,6 +93,9 @@ class Measurement:
 _TYPES: Final[Mapping[str, pl.DataType]] = {
     "sequence": pl.Int64(),
     "attempts": pl.Int64(),
+    "memory_mb": pl.Int64(),
+    "max_memory_mb": pl.Int64(),
+    "cold": pl.Boolean(),
     **{f"{kind}_tokens": pl.Int64() for kind in ("input", "output", "cache_read", "cache_write")},
     **{
         name: pl.String()
@@ -97,6 +110,7 @@ _TYPES: Final[Mapping[str, pl.DataType]] = {
             "stop_reason",
             "region",
             "request_id",
+            "version",
         )
     },
     "inter_token_ms": pl.List(pl.Float64()),
@@ -216,7 +230,9 @@ def read_run(folder: Path) -> Run:
 def traces(run: Run) -> dict[str, Trace]:
     """Give one trace per cell, named for a file; what was measured only.
 
-    ``inference_ms`` is the model call alone, as a function would see it; ``client_ms`` counts from the intended start.
+    ``client_ms`` counts from the intended start. ``inference_ms`` is the model call alone: of a model, the whole call
+    from its dispatch; of a function, what its log says. A model's stream has no ``duration_ms``
+    (:func:`replay.bench.candidate.as_candidate`).
     """
     cells: dict[tuple[str, str, str], list[Measurement]] = {}
     for measurement in run.measured():
@@ -231,7 +247,9 @@ def traces(run: Run) -> dict[str, Trace]:
             models={target: model.price_model or model.model_id},
             notes={"arm": arm, "load": load},
         )
-        found[file_name(target, arm, load)] = make_trace(_trace_frame(rows), metadata, origin=target)
+        found[file_name(target, arm, load)] = make_trace(
+            _trace_frame(rows, is_model=model.kind == "bedrock"), metadata, origin=target
+        )
     return found
 
 
@@ -247,17 +265,20 @@ def arm_labels(arms: Sequence[Arm]) -> dict[str, Arm]:
     return {arm.label(names): arm for arm in arms}
 
 
-def _trace_frame(rows: Sequence[Measurement]) -> pl.DataFrame:
+def _trace_frame(rows: Sequence[Measurement], *, is_model: bool) -> pl.DataFrame:
     ordered = sorted(rows, key=lambda m: m.intended_s)
 
-    def after_dispatch(m: Measurement) -> float | None:
-        return None if m.total_ms is None else max(m.total_ms - m.dispatch_delay_ms, 0.0)
+    def inference_ms(m: Measurement) -> float | None:
+        if m.duration_ms is not None or m.total_ms is None or not is_model:
+            return m.inference_ms
+        return max(m.total_ms - m.dispatch_delay_ms, 0.0)
 
     columns: dict[str, list[Any]] = {
         "arrival_s": [m.intended_s for m in ordered],
         "variant": [m.target for m in ordered],
         "client_ms": [m.total_ms for m in ordered],
-        "inference_ms": [after_dispatch(m) for m in ordered],
+        "inference_ms": [inference_ms(m) for m in ordered],
+        **{name: [getattr(m, name) for m in ordered] for name in _FUNCTION_COLUMNS},
         "ttft_ms": [m.ttft_ms for m in ordered],
         "input_tokens": [m.input_tokens for m in ordered],
         "output_tokens": [m.output_tokens for m in ordered],
@@ -267,5 +288,5 @@ def _trace_frame(rows: Sequence[Measurement]) -> pl.DataFrame:
         "status": [m.status for m in ordered],
         "request_id": [m.request_id for m in ordered],
     }
-    kinds = {"variant": pl.String, "status": pl.String, "request_id": pl.String}
+    kinds = {"variant": pl.String, "status": pl.String, "request_id": pl.String, "version": pl.String}
     return pl.DataFrame(columns, schema_overrides=kinds, strict=False)

@@ -21,6 +21,8 @@ from botocore.exceptions import ClientError, EventStreamError
 
 from replay.bench.clients import Endpoint
 from replay.bench.transport import ArrivingResponse, Connection, ConnectionPool, Moments
+from replay.record.lines import FunctionRecord
+from simulator.importers.report_lines import Report
 
 _THROTTLES: Final = ("ThrottlingException", "TooManyRequestsException", "ServiceQuotaExceededException")
 _TIMEOUTS: Final = ("ModelTimeoutException",)
@@ -54,6 +56,12 @@ class Outcome:
     server_ms: float | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     request_id: str | None = None
+    version: str | None = None
+    """Of a function: which version ran ..."""
+    report: Report | None = None
+    """... what Lambda reported of it ..."""
+    record: FunctionRecord | None = None
+    """... and what it said itself."""
 
 
 @dataclass

@@ -1,0 +1,173 @@
+"""One POST of ``{"prompt": …}`` to a deployed API, a stream URL or a function's alias, timed like a model's stream.
+
+Its first piece of body counts as the first token: true of a stream; of an answer in one piece it is the whole answer.
+An alias is asked for the tail of its log too, in which Lambda's REPORT line and the function's own record stand, so
+that a benchmark of an alias gives a whole trace: INIT, duration, model call, memory.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.session import get_session
+
+from replay.bench.clients import Endpoint
+from replay.bench.sdk import Outcome
+from replay.bench.targets import Target
+from replay.bench.transport import ConnectionPool
+from replay.errors import CloudError, InputError
+from replay.record.lines import FunctionRecord, Start, read_line
+from simulator.importers.report_lines import Report
+
+_TOKENS = {
+    "inputTokens": ("input_tokens", "inputTokens"),
+    "outputTokens": ("output_tokens", "outputTokens"),
+    "cacheReadInputTokens": ("cache_read_tokens", "cacheReadInputTokens"),
+    "cacheWriteInputTokens": ("cache_write_tokens", "cacheWriteInputTokens"),
+}
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where to post, and how to sign it."""
+
+    url: str
+    headers: Mapping[str, str]
+    sign: Callable[[AWSRequest], None] | None = None
+
+
+def address_of(endpoint: Endpoint, target: Target) -> Address:
+    """Give the address of a target that is no model.
+
+    Raises
+    ------
+    InputError
+        ``lambda:`` without a function's name.
+    CloudError
+        A function, and no credentials to sign with.
+    """
+    if target.kind == "http":
+        return Address(target.model_id, {})
+    _, _, name = target.model_id.partition(":")
+    function, _, alias = name.partition(":")
+    if not function:
+        raise InputError(f"target {target.model_id!r}: write lambda:FUNCTION:ALIAS")
+    base = endpoint.client("lambda", target.region).meta.endpoint_url
+    qualifier = f"?Qualifier={quote(alias, safe='')}" if alias else ""
+    credentials = get_session().get_credentials()
+    if credentials is None:
+        raise CloudError("no AWS credentials found; set AWS_PROFILE, or run `aws sso login`")
+    url = f"{base}/2015-03-31/functions/{quote(function, safe='')}/invocations{qualifier}"
+    return Address(url, {"X-Amz-Log-Type": "Tail"}, SigV4Auth(credentials, "lambda", target.region).add_auth)
+
+
+def post(
+    address: Address, prompt: str, pool: ConnectionPool, *, fresh: bool, wait_until: Callable[[], float]
+) -> Outcome:
+    """Make one request; a failure is an outcome, not an exception.
+
+    Parameters
+    ----------
+    address
+        Where to.
+    prompt
+        What to send.
+    pool
+        Where the connection comes from.
+    fresh
+        Whether to open one for this request, and close it afterwards.
+    wait_until
+        Called when the request is built; returns at the moment at which it is to leave.
+    """
+    outcome = Outcome(called_s=time.perf_counter())
+    connection = pool.take(address.url, fresh=fresh)
+    outcome.opened = not connection.is_open
+    headers = {"Content-Type": "application/json", "Host": urlsplit(address.url).netloc, **address.headers}
+    request = AWSRequest("POST", address.url, headers=headers, data=json.dumps({"prompt": prompt}).encode())
+    try:
+        if address.sign is not None:
+            address.sign(request)
+        prepared = request.prepare()
+        outcome.built_s = time.perf_counter()
+        wait_until()
+        response = connection.send(prepared, outcome.moments)
+        outcome.headers = {name.lower(): value for name, value in response.headers.items()}
+        body = b""
+        for piece in response.stream():
+            outcome.deltas_s.append(outcome.moments.arrival_s)
+            body += piece
+        outcome.last_s = outcome.moments.arrival_s
+        outcome.request_id = outcome.headers.get("x-request-id") or outcome.headers.get("x-amzn-requestid")
+        _read_answer(response.status, body, outcome)
+        _read_log_tail(outcome)
+    except TimeoutError as error:
+        outcome.status, outcome.error = "timeout", f"{type(error).__name__}: no byte in time"
+        connection.close()
+    except Exception as error:  # whatever it is, what was measured is kept
+        outcome.status, outcome.error = "error", f"{type(error).__name__}: {Endpoint.explain(error)}"
+        connection.close()
+    finally:
+        pool.give(connection, keep=not fresh)
+    return outcome
+
+
+def _read_answer(http_status: int, body: bytes, outcome: Outcome) -> None:
+    """Tell how it ended and what it used, from the answer of an API or, wrapped in one, of a function."""
+    document = _object(body)
+    status = http_status
+    if document is not None and isinstance(document.get("statusCode"), int):
+        # A function invoked directly answers 200, and what the gateway would answer stands in its payload.
+        status = document["statusCode"] if 200 <= http_status < 300 else http_status
+        document = _object(document["body"]) if isinstance(document.get("body"), str) else None
+    outcome.status = _status(status, failed="x-amz-function-error" in outcome.headers)
+    if outcome.status != "ok":
+        outcome.error = f"HTTP {status}" if status >= 300 else outcome.headers["x-amz-function-error"]
+        return
+    usage = document.get("usage") if document is not None else None
+    if isinstance(usage, Mapping):
+        outcome.usage = {
+            key: next(usage[name] for name in names if name in usage)
+            for key, names in _TOKENS.items()
+            if any(name in usage for name in names)
+        }
+
+
+def _read_log_tail(outcome: Outcome) -> None:
+    encoded = outcome.headers.get("x-amz-log-result")
+    if encoded is None:
+        return
+    outcome.version = outcome.headers.get("x-amz-executed-version")
+    for line in base64.b64decode(encoded).decode(errors="replace").splitlines():
+        found = read_line(line)
+        if isinstance(found, Report):
+            outcome.report = found
+        elif isinstance(found, FunctionRecord):
+            outcome.record = found
+        elif isinstance(found, Start):
+            outcome.version = found.version or outcome.version
+
+
+def _status(http_status: int, *, failed: bool) -> str:
+    if http_status == 429:
+        return "throttled"
+    if http_status == 504:
+        return "timeout"
+    if failed or not 200 <= http_status < 300:
+        return "rejected" if 400 <= http_status < 500 else "error"
+    return "ok"
+
+
+def _object(text: str | bytes) -> dict[str, Any] | None:
+    try:
+        document = json.loads(text)
+    except ValueError:
+        return None  # a stream of text
+    return document if isinstance(document, dict) else None
