@@ -52,7 +52,7 @@ _DEFAULT_NEGLIGIBLE: Final[Mapping[str, float]] = {
     "cold_share": 0.02,
 }
 _DEFAULT_QUANTILE_LIMITS: Final = (0.10, 0.40)
-_DEFAULT_SHARES: Final[Mapping[str, float]] = {"error_rate": 4.0}
+_DEFAULT_SHARES: Final[Mapping[str, float]] = {"error_rate": 6.0}
 """Parts of the error budget: errors hurt most, and are the rarest, so they get the most."""
 
 
