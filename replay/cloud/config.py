@@ -73,6 +73,8 @@ class CloudConfig:
     bedrock_models: Mapping[str, str] = field(default_factory=lambda: dict(DEFAULT_MODELS))
     """Model-id pattern → name of a shipped profile, or path of a profile (JSON) or trace (Parquet). The first pattern
     that fits wins; entries from a TOML file come before the defaults."""
+    bedrock_catalogue: str | None = None
+    """TOML file with streaming models of one's own, beside or instead of the shipped ones (docs/bench.md)."""
     bedrock_quotas: Mapping[str, BedrockQuota] = field(default_factory=dict)
     """Model-id pattern → quota."""
     state_dir: Path | None = None
@@ -155,12 +157,14 @@ def _config_from(document: dict[str, Any], folder: Path) -> CloudConfig:
     _refuse_unknown(document, known, "cloud config")
     if not isinstance(bedrock, dict):
         raise InputError("cloud config: bedrock must be a table: [bedrock.models] or [bedrock.quotas]")
-    _refuse_unknown(bedrock, ["models", "quotas"], "cloud config, table [bedrock]")
+    _refuse_unknown(bedrock, ["catalogue", "models", "quotas"], "cloud config, table [bedrock]")
     values: dict[str, Any] = dict(document)
     if "state_dir" in values:
         values["state_dir"] = folder / str(values["state_dir"])
     if values.get("init_trace"):
         values["init_trace"] = str(folder / str(values["init_trace"]))
+    if "catalogue" in bedrock:
+        values["bedrock_catalogue"] = str(folder / str(bedrock["catalogue"]))
     models = {pattern: _profile_reference(name, folder) for pattern, name in bedrock.get("models", {}).items()}
     values["bedrock_models"] = {**models, **{k: v for k, v in DEFAULT_MODELS.items() if k not in models}}
     quotas: dict[str, BedrockQuota] = {}

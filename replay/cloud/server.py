@@ -71,7 +71,11 @@ class Server:
         self._gateway = Gateway(self.plane, catalog, logs, metrics, config)
         self._bedrock = BedrockApi(config)
         self._streams = StreamingBedrock(
-            seed=config.seed, region=config.region, account=ACCOUNT_ID, meter=self._bedrock.meter
+            seed=config.seed,
+            region=config.region,
+            account=ACCOUNT_ID,
+            catalogue=self._bedrock.catalogue,
+            meter=self._bedrock.meter,
         )
         self._admin = AdminApi(self.plane, self._bedrock)
 

@@ -7,6 +7,8 @@ import os
 import subprocess
 import sys
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,6 +32,7 @@ from tests.bench.report import Figure, write_report
 TRUTH = stats.lognorm(0.4, scale=400.0)
 """TTFT of the model of known truth, ms."""
 TRUTH_DECODE_MS = 1_000.0
+ACCURACY_MS = 1.0
 REGION = "us-west-2"
 LLMETER = "llmeter==0.2.0"
 LLMETER_VENV = Path("build/bench/llmeter-venv")
@@ -77,7 +80,8 @@ def coverage(benchmarks: int = 1_000, requests: int = 400) -> dict[str, Figure]:
 def known_truth(url: str, streams: int = 50, rounds: int = 16) -> dict[str, Figure]:
     """TTFT and total at 50 concurrent streams against what the local Bedrock had planned."""
     put(url, {"models": {"tailcast.truth": truth_model()}, "forget": True})
-    run = measure(url, "tailcast.truth", loads=(Load(concurrency=streams),), requests=streams * rounds)
+    with machine_noise() as noise_ms:
+        run = measure(url, "tailcast.truth", loads=(Load(concurrency=streams),), requests=streams * rounds)
     rows = [m for m in run.measured() if m.status == "ok"]
     figures: dict[str, Figure] = {}
     for metric in ("ttft", "total"):
@@ -89,6 +93,9 @@ def known_truth(url: str, streams: int = 50, rounds: int = 16) -> dict[str, Figu
             figures[f"{metric} {name}: measured - set"] = Figure(distance, "ms", target)
         figures[f"{metric}: error of a request, p50"] = Figure(float(np.quantile(late, 0.5)), "ms")
         figures[f"{metric}: error of a request, p99"] = Figure(float(np.quantile(late, 0.99)), "ms")
+    for name, level in (("p50", 0.5), ("p99", 0.99)):
+        noise = float(np.quantile(noise_ms, level))
+        figures[f"machine: lateness of a bare timer meanwhile, {name}"] = Figure(noise, "ms")
     figures["requests at 50 streams"] = Figure(len(rows), "requests")
     figures["dispatch delay p99"] = Figure(float(np.quantile([m.dispatch_delay_ms for m in rows], 0.99)), "ms")
     figures["building a request in boto3, p50"] = Figure(
@@ -100,6 +107,28 @@ def known_truth(url: str, streams: int = 50, rounds: int = 16) -> dict[str, Figu
     inside += [ttft.quantiles[name].holds(float(TRUTH.ppf(level))) for name, level in LEVELS.items()]
     figures["intervals that hold the set distribution, of 5"] = Figure(sum(map(bool, inside)), "figures")
     return figures
+
+
+@contextmanager
+def machine_noise() -> Iterator[list[float]]:
+    """Measure how late a process that only sleeps wakes up: what the machine's other work adds to any figure here."""
+    code = (
+        "import sys, time\n"
+        "late = []\n"
+        "while not sys.stdin.closed and len(late) < 100000:\n"
+        "    begun = time.perf_counter(); time.sleep(0.005)\n"
+        "    late.append((time.perf_counter() - begun - 0.005) * 1000)\n"
+        "    import select\n"
+        "    if select.select([sys.stdin], [], [], 0)[0]: break\n"
+        "print(' '.join(f'{each:.4f}' for each in late))\n"
+    )
+    late_ms: list[float] = []
+    process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        yield late_ms
+    finally:
+        answer, _ = process.communicate("end\n", timeout=30)
+        late_ms += [float(text) for text in answer.split()]
 
 
 def published_table(url: str, requests: int = 24) -> dict[str, Figure]:
@@ -146,8 +175,9 @@ def _table_row(row: Published, run: Run, cell: CellSummary, cached: CellSummary 
     low, high, value = total.low, total.high, total.value
     if row.first_apart:  # the published mean is of three runs, the slow first one among them
         low, high, value = ((first.total_ms or 0.0) / 3 + each * 2 / 3 for each in (low, high, value))
-    ttft_inside = ttft.low <= float(np.mean(steady)) <= ttft.high
-    total_inside = low <= row.mean_total_ms <= high
+    # The interval is the run's; the measurement itself is held to 1 ms, and that is allowed for.
+    ttft_inside = ttft.low - ACCURACY_MS <= float(np.mean(steady)) <= ttft.high + ACCURACY_MS
+    total_inside = low - ACCURACY_MS <= row.mean_total_ms <= high + ACCURACY_MS
     print(
         f"{row.name:18}{first.ttft_ms or 0:12.0f}"
         f"{f'{ttft.value:.0f} [{ttft.low:.0f}-{ttft.high:.0f}]':>28}"
@@ -188,7 +218,7 @@ def cold_against_warm(url: str) -> dict[str, Figure]:
     return {
         "cold against warm: TTFT saved by a warm connection": Figure(share, "%"),
         "cold against warm: distance from the published 24.6 %": Figure(abs(share - 24.6), "points", 1.0),
-        "cold against warm: set 111 ms lies in the interval": Figure(float(bool(saved.holds(111.0))), "", 1, "higher"),
+        "cold against warm: distance from the set 111 ms": Figure(abs(saved.value - 111.0), "ms", ACCURACY_MS),
     }
 
 

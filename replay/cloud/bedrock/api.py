@@ -18,6 +18,7 @@ from replay.cloud.bedrock.faults import Faults
 from replay.cloud.bedrock.models import Model, ModelTable, first_match
 from replay.cloud.bedrock.prompt import Answer, BadRequestError, Prompt, filler
 from replay.cloud.bedrock.quota import QuotaMeter
+from replay.cloud.bedrock.streaming.catalogue import load_catalogue
 from replay.cloud.bedrock.timing import Lateness, wait_until
 from replay.cloud.config import BedrockQuota, CloudConfig
 from replay.cloud.http import BodyTooLargeError, aws_error, json_answer, read_body
@@ -56,7 +57,9 @@ class BedrockApi:
         self.faults = Faults()
         """What tests ask for; replaced as a whole."""
         self._seed = config.seed
-        self._models = ModelTable(config.bedrock_models)
+        self.catalogue = load_catalogue(config.bedrock_catalogue)
+        """The models that stream, and those that Converse answers for besides its own."""
+        self._models = ModelTable(config.bedrock_models, self.catalogue)
         self._quotas = config.bedrock_quotas
         self._states: dict[str, _ModelState] = {}
         self._meters: dict[str, QuotaMeter | None] = {}

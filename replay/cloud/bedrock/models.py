@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from replay.cloud.bedrock.profiles import LatencyProfile, load_profile
+from replay.cloud.bedrock.streaming.catalogue import Catalogue, shipped_catalogue
+from replay.cloud.bedrock.streaming.recorded import whole_call_profile
 
 _ARN: Final = re.compile(
     r"arn:aws[a-z-]*:bedrock:[a-z0-9-]*:\d*:(?:foundation-model|inference-profile|application-inference-profile)/(.+)"
@@ -64,17 +66,20 @@ def first_match(patterns: Mapping[str, T], name: str) -> T | None:
 class ModelTable:
     """The models that a local cloud knows."""
 
-    def __init__(self, profiles: Mapping[str, str]) -> None:
+    def __init__(self, profiles: Mapping[str, str], catalogue: Catalogue | None = None) -> None:
         """Load every profile, so that a mistake in the settings shows at start. Raises InputError."""
+        self._catalogue = catalogue or shipped_catalogue()
         loaded = {reference: load_profile(reference) for reference in set(profiles.values())}
         self._profiles = {pattern: loaded[reference] for pattern, reference in profiles.items()}
         self._known: dict[str, Model | None] = {}
 
     def find(self, model_id: str) -> Model | None:
-        """Give the model of an id, None where no pattern fits."""
+        """Give the model of an id, None where no pattern fits and the catalogue of streaming models lacks it."""
         if model_id not in self._known:
             name = base_id(model_id)
             profile = first_match(self._profiles, name)
+            if profile is None and name in self._catalogue.models:
+                profile = whole_call_profile(self._catalogue.models[name])
             traits = first_match(TRAITS, name) or ModelTraits()
             self._known[model_id] = None if profile is None else Model(name, profile, traits)
         return self._known[model_id]

@@ -178,7 +178,7 @@ def test_a_summary_is_plain_json_and_a_report_whole() -> None:
     assert median == {"low": None, "high": None, "samples": 4, "needed": 6}
     text = markdown(run, summarise(run))
     assert "(n≥368)" in text
-    assert "#127 " in text
+    assert "#63 " in text
 
 
 def test_pictures_are_drawn_the_same_twice_or_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from importlib.resources import files
+from pathlib import Path
 from typing import Any, Final
 
 from replay.errors import InputError
@@ -43,15 +44,15 @@ class Model:
     """Shortest prefix that is cached; None: the model refuses cache points."""
     latency_optimized: bool = False
     ttft_ms: tuple[float, ...] = ()
-    """Recorded times to first token; drawn from by an interpolated quantile function."""
+    """Recorded times to first token; each draw is one of them."""
     ttft_quantiles_ms: tuple[tuple[float, float], ...] = ()
-    """Or that quantile function itself: pairs of level and time, from level 0 to level 1."""
+    """Or their quantile function, for draws between: pairs of level and time, from level 0 to level 1."""
     first_ttft_ms: float | None = None
     """Of the first request after ``idle_s``; None: it is like any other."""
     decode_ms: float | None = None
     """From the first token of ``answer_tokens`` to the end."""
     total_ms: tuple[float, ...] = ()
-    """Recorded whole calls."""
+    """Recorded whole calls; drawn from by an interpolated quantile function."""
     ttft_share: float | None = None
     """Share of a whole call until its first token."""
     measured_through_profile: bool = False
@@ -142,19 +143,56 @@ class Catalogue:
         return Catalogue({**self.models, **_models(table, _shipped_table()["defaults"])})
 
 
-def read_catalogue(text: str) -> Catalogue:
+def read_catalogue(text: str, folder: Path | None = None) -> Catalogue:
     """Read a catalogue in TOML, of the form of the shipped ``catalogue.toml``; its defaults fill what is left out.
+
+    A model may name a recording instead of figures: ``trace = "micro.parquet"``.
+
+    Parameters
+    ----------
+    text
+        The TOML.
+    folder
+        What the paths of traces are relative to.
 
     Raises
     ------
     InputError
-        It is not TOML, has an unknown key, or a value outside its range.
+        It is not TOML, has an unknown key, or a value outside its range; or a trace holds no figures.
     """
+    # Imported here: it needs Polars, which the shipped catalogue does not.
+    from replay.cloud.bedrock.streaming.recorded import figures_from_trace
+
     try:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"bedrock catalogue: not TOML ({error})") from error
-    return Catalogue(_models(table.get("models", {}), {**_shipped_table()["defaults"], **table.get("defaults", {})}))
+    models = {}
+    for model_id, values in table.get("models", {}).items():
+        own = dict(values)
+        trace = own.pop("trace", None)
+        models[model_id] = own if trace is None else {**figures_from_trace((folder or Path()) / trace), **own}
+    return Catalogue(_models(models, {**_shipped_table()["defaults"], **table.get("defaults", {})}))
+
+
+def load_catalogue(path: str | None) -> Catalogue:
+    """Give the shipped models, with those of the TOML file at ``path`` (None: no file) added or replaced.
+
+    Raises
+    ------
+    InputError
+        As :func:`read_catalogue`, or the file cannot be read.
+    """
+    if path is None:
+        return shipped_catalogue()
+    source = Path(path)
+    try:
+        own = read_catalogue(source.read_text(encoding="utf-8"), source.parent)
+    except OSError as error:
+        raise InputError(f"{source}: cannot read the bedrock catalogue ({error.strerror})") from error
+    except InputError as error:
+        raise InputError(f"{source}: {error}") from None
+    return Catalogue({**shipped_catalogue().models, **own.models})
 
 
 @lru_cache(maxsize=1)

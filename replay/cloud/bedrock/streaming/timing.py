@@ -3,7 +3,7 @@
 ::
 
     TTFT  = connection set-up (a connection's first request) + way to another region
-          + recorded TTFT, a quantile of the model's
+          + recorded TTFT: one of few runs, or a quantile of many
           + prefill of the tokens beyond (or short of) those of the recording; cached ones take a part of it
     total = TTFT + decode time × answer tokens / recorded answer tokens
 
@@ -98,7 +98,8 @@ def _recorded(model: Model, draw: float) -> tuple[float, float]:
     decode_ms = model.decode_ms or 0.0
     if model.ttft_quantiles_ms:
         return _interpolated(model.ttft_quantiles_ms, draw), decode_ms
-    return _quantile(model.ttft_ms, draw), decode_ms
+    # One of the runs as it was: three runs are too few to draw between them, and interpolation would move their mean.
+    return sorted(model.ttft_ms)[min(int(draw * len(model.ttft_ms)), len(model.ttft_ms) - 1)], decode_ms
 
 
 def _quantile(samples: tuple[float, ...], level: float) -> float:

@@ -8,13 +8,16 @@ from dataclasses import replace
 from pathlib import Path
 from statistics import mean
 
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from replay.cloud.bedrock.streaming.catalogue import Model, read_catalogue, shipped_catalogue
+from replay.cloud.bedrock.streaming.catalogue import Model, load_catalogue, read_catalogue, shipped_catalogue
+from replay.cloud.bedrock.streaming.recorded import whole_call_profile
 from replay.cloud.bedrock.streaming.timing import Conditions, schedule
 from replay.errors import InputError
+from simulator.trace import make_trace, write_trace
 
 AT_RECORDING = Conditions(
     input_tokens=672,
@@ -125,3 +128,30 @@ def test_a_model_is_found_by_id_profile_and_arn() -> None:
     assert prefix("arn:aws:bedrock:us-east-1::foundation-model/amazon.nova-micro-v1:0") is None
     assert catalogue.find("eu.amazon.nova-micro-v1:0") is None
     assert catalogue.find("nobody.model") is None
+
+
+def test_a_models_figures_come_from_a_recording_of_it(tmp_path: Path) -> None:
+    frame = pl.DataFrame(
+        {
+            "arrival_s": [0.0, 1.0, 2.0],
+            "ttft_ms": [100.0, 200.0, 400.0],
+            "inference_ms": [160.0, 260.0, 460.0],
+            "input_tokens": [900, 1000, 1100],
+            "output_tokens": [30, 30, 30],
+        }
+    )
+    write_trace(make_trace(frame), tmp_path / "own.parquet")
+    (tmp_path / "own.toml").write_text('[models."own.model"]\ntrace = "own.parquet"\nregions = ["us-east-1"]\n')
+    catalogue = load_catalogue(str(tmp_path / "own.toml"))
+    assert "amazon.nova-micro-v1:0" in catalogue.models
+    own = catalogue.models["own.model"]
+    assert (own.answer_tokens, own.reference_input_tokens, own.decode_ms) == (30, 1000, 60.0)
+    conditions = replace(AT_RECORDING, input_tokens=1000, output_tokens=30)
+    assert schedule(own, conditions, 0.25).ttft_ms == pytest.approx(150)
+    assert schedule(own, conditions, 0.75).total_ms == pytest.approx(360)
+    assert whole_call_profile(own).latency_ms(0.5) == pytest.approx(260)
+    (tmp_path / "bad.toml").write_text('[models."own.model"]\ntrace = "nowhere.parquet"\n')
+    with pytest.raises(InputError, match=r"bad\.toml: .*nowhere\.parquet"):
+        load_catalogue(str(tmp_path / "bad.toml"))
+    with pytest.raises(InputError, match="cannot read the bedrock catalogue"):
+        load_catalogue(str(tmp_path / "absent.toml"))
