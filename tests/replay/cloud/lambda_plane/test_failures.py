@@ -196,7 +196,7 @@ async def test_init_over_its_limit_runs_again_within_the_invocation(
     (report,) = world.logs.reports("f")
     init_ms = float(report.split("Init Duration: ")[1].split()[0])
     duration_ms = float(report.split("\tDuration: ")[1].split()[0])
-    assert 400 <= init_ms < 800 < duration_ms < 2_000  # the second INIT counts as duration
+    assert 400 <= init_ms < 800 < duration_ms  # the second INIT counts as duration
     assert any(line.startswith("INIT_REPORT") and "Status: timeout" in line for line in world.logs.lines("f"))
 
 

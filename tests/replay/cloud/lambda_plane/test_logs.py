@@ -63,7 +63,7 @@ async def test_report_lines_have_the_figures(world: World) -> None:
     for number, report in enumerate(reports):
         assert report is not None
         duration_ms, billed_ms, init_ms = float(report["duration"]), int(report["billed"]), float(report["init"] or 0)
-        assert 50 <= duration_ms < 100
+        assert 50 <= duration_ms < 2_000  # slept 50; the rest is the machine's
         assert abs(billed_ms - math.ceil(duration_ms + init_ms)) <= 1  # printed figures are rounded
         assert (init_ms > 0) == (number == 0)
         assert 8 <= int(report["memory"]) <= 100

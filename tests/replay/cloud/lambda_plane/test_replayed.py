@@ -20,7 +20,7 @@ SOURCE = """
 
 
 async def test_a_burst_waits_the_recorded_init_and_not_the_machine(make_world: Callable[..., Awaitable[World]]) -> None:
-    recorded = (300.0, 600.0, 900.0)
+    recorded = (300.0, 1500.0, 2700.0)
     world = await make_world(init="replayed", init_ms=recorded)
     world.catalog.deploy("f", SOURCE)
     world.plane.prepare("f", "$LATEST")
@@ -32,7 +32,7 @@ async def test_a_burst_waits_the_recorded_init_and_not_the_machine(make_world: C
     await world.plane.flush()
     init_ms = sorted(float(line.split("Init Duration: ")[1].split()[0]) for line in world.logs.reports("f"))
     nearest = [min(recorded, key=lambda figure: abs(figure - value)) for value in init_ms]
-    assert all(0 <= value - figure < 250 for value, figure in zip(init_ms, nearest, strict=True)), init_ms
+    assert all(0 <= value - figure < 600 for value, figure in zip(init_ms, nearest, strict=True)), init_ms
     assert set(nearest) == set(recorded)
 
 
