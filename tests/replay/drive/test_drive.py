@@ -210,13 +210,16 @@ def test_nobody_there_ends_early(free_port: int) -> None:
 def test_ctrl_c_keeps_what_was_measured() -> None:
     class Quick:
         label = "quick"
+        sent = 0
 
-        async def open(self) -> None:
-            asyncio.get_running_loop().call_later(0.3, os.kill, os.getpid(), signal.SIGINT)
+        async def open(self) -> None: ...
 
         async def close(self) -> None: ...
 
         async def send(self, prompt: str) -> Reply:
+            self.sent += 1
+            if self.sent == 20:
+                os.kill(os.getpid(), signal.SIGINT)
             return Reply("ok")
 
     result = drive(Quick(), np.linspace(0.0, 30.0, 3_000))
@@ -229,12 +232,12 @@ def test_ctrl_c_before_any_answer_is_an_interrupt() -> None:
     class Silent:
         label = "silent"
 
-        async def open(self) -> None:
-            asyncio.get_running_loop().call_later(0.2, os.kill, os.getpid(), signal.SIGINT)
+        async def open(self) -> None: ...
 
         async def close(self) -> None: ...
 
         async def send(self, prompt: str) -> Reply:
+            asyncio.get_running_loop().call_later(0.1, os.kill, os.getpid(), signal.SIGINT)
             await asyncio.sleep(30)
             return Reply("ok")
 
