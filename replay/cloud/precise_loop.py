@@ -9,10 +9,13 @@ on the number of connections, since ``select`` sees that one descriptor only.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import ctypes
 import select
 import selectors
 import sys
 
+_PR_SET_TIMERSLACK = 29  # prctl(2)
 _FD_SETSIZE = 1024  # select() cannot watch a descriptor from here on
 
 
@@ -20,7 +23,17 @@ def new_event_loop() -> asyncio.AbstractEventLoop:
     """Make an event loop with precise timers; on systems other than Linux asyncio's own is precise enough (kqueue)."""
     if sys.platform != "linux":
         return asyncio.new_event_loop()
+    _sharpen_timers()
     return asyncio.SelectorEventLoop(PreciseEpollSelector())
+
+
+def _sharpen_timers() -> None:
+    """Let this thread's timers fire when they are due; the kernel otherwise adds up to 50 µs to save power.
+
+    Best effort: where it cannot be asked for, timers are those 50 µs later.
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_TIMERSLACK, 1, 0, 0, 0)
 
 
 if sys.platform == "linux":
