@@ -17,7 +17,7 @@ import numpy as np
 import polars as pl
 
 from simulator.draws import Randomness
-from simulator.engine.reference import simulate
+from simulator.engine.select import engine
 from simulator.errors import ParameterError
 from simulator.figures import ALL, METRICS, QUANTILE_METRICS, Figure, Latency
 from simulator.keep_alive import KeepAliveFit
@@ -250,6 +250,7 @@ def _replicate(
     samples: dict[tuple[str, str, str], FloatArray] = {}
     requests: dict[tuple[str, str, str], FloatArray] = {}
     rollout = timeline.rollout()
+    simulate = engine()
     for replication in range(replications):
         randomness = Randomness(seed, replication)
         arrival_s, step = timeline.draw(randomness)

@@ -6,7 +6,7 @@ import numpy as np
 
 from simulator.arrivals import ArrivalPlan
 from simulator.draws import Draws, Randomness, Use
-from simulator.engine.reference import simulate
+from simulator.engine.select import engine
 from simulator.figures import Latency
 from simulator.forecast import rows_of
 from simulator.platform import BASELINE, Platform, VersionSettings
@@ -63,4 +63,4 @@ def resimulate(trace: Trace, arrivals: ArrivalPlan, *, platform: Platform | None
         overhead_ms=drawn.overhead_ms[None, None, :],
         keep_alive_s=np.full((1, arrival_s.size), platform.keep_alive_s),
     )
-    return trace_of(simulate(draws, platform, Rollout((Stage(0.0, 0.0),))), platform)
+    return trace_of(engine()(draws, platform, Rollout((Stage(0.0, 0.0),))), platform)
