@@ -20,7 +20,13 @@ THROTTLING_CODES: Final = frozenset(
 )
 TIMEOUT_CODES: Final = frozenset({"ModelTimeoutException"})
 UNAVAILABLE_CODES: Final = frozenset(
-    {"ServiceUnavailableException", "InternalServerException", "InternalFailure", "ModelErrorException"}
+    {
+        "ServiceUnavailableException",
+        "InternalServerException",
+        "InternalFailure",
+        "ModelErrorException",
+        "ModelStreamErrorException",
+    }
 )
 
 
@@ -29,6 +35,10 @@ class BedrockRuntime(Protocol):
 
     def converse(self, **arguments: Any) -> dict[str, Any]:
         """Call the Converse operation."""
+        ...
+
+    def converse_stream(self, **arguments: Any) -> dict[str, Any]:
+        """Call the ConverseStream operation; ``stream`` gives its events as they come."""
         ...
 
 
@@ -62,6 +72,7 @@ def to_service_error(error: ClientError | BotoCoreError) -> ServiceError:
     """Translate a failure of the SDK into what the caller is told."""
     if isinstance(error, ClientError):
         code = str(error.response.get("Error", {}).get("Code", "ClientError"))
+        code = code[:1].upper() + code[1:]  # in a stream: throttlingException
         if code in THROTTLING_CODES:
             return ThrottledError(
                 "the model is at its rate limit; try again later", cause=code, retry_after_s=_retry_after_s(error)

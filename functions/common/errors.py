@@ -5,10 +5,12 @@
     ConfigurationError        an environment variable is missing or wrong; INIT fails with this line
     ServiceError              a request that ends without a completion; becomes the HTTP answer
     ├── RejectedError         the caller's mistake: 400
+    │   ├── NotFoundError     a path that nothing answers: 404
     │   ├── MethodError       another method than POST: 405 with Allow
     │   ├── TooLargeError     a body beyond the limit: 413
     │   └── MediaTypeError    a body that does not say it is JSON: 415
     ├── ThrottledError        the model has no capacity left for us: 429 with Retry-After
+    ├── DisconnectedError     the caller has left in the middle of a stream: nobody to tell, 499 in the record
     ├── DeadlineError         the model cannot answer before the function's time-out: 504
     └── UpstreamError         any other failure of the model call: 502
         └── UnavailableError  the model is down or out of reach: 502; another model may answer
@@ -52,6 +54,13 @@ class RejectedError(ServiceError):
     code = "BadRequest"
 
 
+class NotFoundError(RejectedError):
+    """A path that nothing answers."""
+
+    http_status = 404
+    code = "NotFound"
+
+
 class MethodError(RejectedError):
     """A method that the route does not have."""
 
@@ -89,6 +98,14 @@ class ThrottledError(ServiceError):
     def __init__(self, message: str, *, cause: str | None = None, retry_after_s: int = 1) -> None:
         super().__init__(message, cause=cause)
         self.retry_after_s = max(1, retry_after_s)
+
+
+class DisconnectedError(ServiceError):
+    """The caller is no longer there; whatever answers is stopped."""
+
+    http_status = 499
+    status = "disconnected"
+    code = "ClientDisconnected"
 
 
 class DeadlineError(ServiceError):

@@ -24,6 +24,8 @@ Event = Mapping[str, Any]
 Answer = dict[str, Any]
 
 MAX_BODY_BYTES: Final = 1_048_576
+NO_BODY: Final = 'the request has no body; send JSON such as {"prompt": "…"}'
+NOT_TEXT: Final = "the body is not UTF-8 text"
 
 
 def read_body(event: object, max_bytes: int = MAX_BODY_BYTES) -> Mapping[str, Any]:
@@ -53,31 +55,58 @@ def read_body(event: object, max_bytes: int = MAX_BODY_BYTES) -> Mapping[str, An
     if "requestContext" not in event and "body" not in event:
         return event
     method = _nested(event, "requestContext", "http", "method")
-    if method not in (None, "POST"):
-        raise MethodError("only POST is answered here")
-    content_type = header(event, "content-type")
-    if content_type and not _is_json(content_type):
-        raise MediaTypeError("the body must be JSON; send it with content-type: application/json")
+    check_head("POST" if method is None else method, header(event, "content-type"))
     raw = event.get("body")
     if not isinstance(raw, str) or not raw:
-        raise RejectedError('the request has no body; send JSON such as {"prompt": "…"}')
+        raise RejectedError(NO_BODY)
     # Base64 has four characters for three bytes, and no character has more than four bytes.
     if len(raw) > max_bytes * 4 // 3 + 4:
-        raise TooLargeError(f"the body is longer than {max_bytes} bytes")
+        raise too_large(max_bytes)
     try:
         body_bytes = base64.b64decode(raw, validate=True) if event.get("isBase64Encoded") else raw.encode()
-        if len(body_bytes) > max_bytes:
-            raise TooLargeError(f"the body is longer than {max_bytes} bytes")
-        text = body_bytes.decode()
-    except ValueError:  # not base64, or not UTF-8
-        raise RejectedError("the body is not UTF-8 text") from None
+    except ValueError:
+        raise RejectedError(NOT_TEXT) from None
+    return read_json(body_bytes, max_bytes)
+
+
+def check_head(method: object, content_type: str) -> None:
+    """Refuse what the head of a request tells already.
+
+    Raises
+    ------
+    MethodError
+        Another method than POST.
+    MediaTypeError
+        A content type that is there, and is not JSON's.
+    """
+    if method != "POST":
+        raise MethodError("only POST is answered here")
+    if content_type and not _is_json(content_type):
+        raise MediaTypeError("the body must be JSON; send it with content-type: application/json")
+
+
+def read_json(body: bytes, max_bytes: int) -> Mapping[str, Any]:
+    """Give the JSON object that a body holds. Raises TooLargeError, RejectedError."""
+    if not body:
+        raise RejectedError(NO_BODY)
+    if len(body) > max_bytes:
+        raise too_large(max_bytes)
     try:
-        body = json.loads(text)
+        text = body.decode()
+    except ValueError:
+        raise RejectedError(NOT_TEXT) from None
+    try:
+        document = json.loads(text)
     except (ValueError, RecursionError):
         raise RejectedError("the body is not valid JSON") from None
-    if not isinstance(body, dict):
+    if not isinstance(document, dict):
         raise RejectedError('the body must be a JSON object such as {"prompt": "…"}')
-    return body
+    return document
+
+
+def too_large(max_bytes: int) -> TooLargeError:
+    """Make the error for a body that is longer than ``max_bytes``."""
+    return TooLargeError(f"the body is longer than {max_bytes} bytes")
 
 
 def header(event: object, name: str) -> str:

@@ -30,8 +30,9 @@ class Record:
     cold: bool
     initialization_type: str
     status: str
-    """``ok``, ``throttled``, ``timeout``, ``error`` or ``rejected``."""
+    """``ok``, ``throttled``, ``timeout``, ``error``, ``rejected``; ``disconnected`` where the caller left a stream."""
     http_status: int
+    """Of the answer; 499 where the caller left before there was one."""
     total_ms: float
     """Inside the handler, INIT apart."""
     inference_ms: float | None = None
@@ -54,6 +55,19 @@ class Record:
     """``hit``, ``write``, ``skipped``; None where there was nothing to cache."""
     error: str | None = None
     """The name of the failure: the SDK's error code or an exception's type."""
+
+
+@dataclass(frozen=True)
+class StreamRecord(Record):
+    """What happened to one request whose answer was streamed."""
+
+    ttft_ms: float | None = None
+    """From the model call to its first token, reasoning counted; streams only."""
+    inter_token_p50_ms: float | None = None
+    """Between two pieces of a stream, which are what the model sends at once: a token, or a few."""
+    inter_token_max_ms: float | None = None
+    pieces: int | None = None
+    """Pieces that a stream gave, also where it did not end well."""
 
 
 def to_line(record: Record, timestamp_ms: int) -> str:
@@ -82,6 +96,12 @@ def to_line(record: Record, timestamp_ms: int) -> str:
         "PromptCacheHits": (_share(record.prompt_cache, "hit"), "Count"),
         "PromptCacheSkipped": (_share(record.prompt_cache, "skipped"), "Count"),
     }
+    if isinstance(record, StreamRecord):
+        values |= {
+            "TtftMs": (record.ttft_ms, "Milliseconds"),
+            "InterTokenMaxMs": (record.inter_token_max_ms, "Milliseconds"),
+            "Disconnects": (int(record.status == "disconnected"), "Count"),
+        }
     # A metric that is defined but has no number makes CloudWatch drop the whole line's metrics.
     known = {name: (value, unit) for name, (value, unit) in values.items() if value is not None}
     fields = {name: value for name, value in vars(record).items() if name != "kind"}

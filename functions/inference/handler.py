@@ -19,13 +19,15 @@ from functions.common.bedrock import bedrock_client
 from functions.common.dynamodb import dynamodb_client
 from functions.common.environment import PROVISIONED, ExecutionEnvironment
 from functions.common.errors import ServiceError, UpstreamError
+from functions.common.fallback import Trail
 from functions.common.http import Answer, answer, failure, header, read_body, tenant
 from functions.common.record import Record, to_line
-from functions.inference.answering import Answerer, CachePolicy, Trail
-from functions.inference.completion import Completion, Stopwatch
-from functions.inference.request import read_request
+from functions.common.request import read_request
+from functions.common.settings import Settings
+from functions.common.stopwatch import Stopwatch
+from functions.inference.answering import Answerer, CachePolicy
+from functions.inference.completion import Completion
 from functions.inference.response_cache import ResponseCache
-from functions.inference.settings import Settings
 
 SETTINGS = Settings.from_environment(os.environ)
 ENVIRONMENT = ExecutionEnvironment(os.environ)

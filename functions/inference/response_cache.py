@@ -15,10 +15,10 @@ from typing import Any, Final
 from botocore.exceptions import BotoCoreError, ClientError
 
 from functions.common.deadline import CallExpiredError, call_within
+from functions.common.request import InferenceRequest
+from functions.common.settings import CacheSettings
+from functions.common.tiers import NO_TOKENS
 from functions.inference.completion import Completion
-from functions.inference.request import InferenceRequest
-from functions.inference.settings import CacheSettings
-from functions.inference.tiers import NO_TOKENS
 
 FORMAT: Final = 1
 """Part of each key: entries of another format are never found, and expire."""

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.inference.request import InferenceRequest
+from functions.common.request import InferenceRequest
 from functions.inference.response_cache import cache_key
-from functions.inference.tiers import Tier
+from functions.common.tiers import Tier
 from tests.functions.bedrock_server import ANSWER, FakeBedrock, Reply, refusal
 from tests.functions.conftest import Context, Outcome
 

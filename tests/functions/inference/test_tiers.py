@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from functions.common.errors import ConfigurationError
-from functions.inference.circuit import Circuit
-from functions.inference.tiers import Prices, Usage, read_tiers
+from functions.common.circuit import Circuit
+from functions.common.tiers import Prices, Usage, read_tiers
 from tests.functions.bedrock_server import ANSWER, FakeBedrock, Reply, refusal
 from tests.functions.conftest import Context, Outcome
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from functions.common import variables
 from functions.common.errors import ConfigurationError
-from functions.inference.tiers import MAX_TOKENS_LIMIT, Tier, read_tiers
+from functions.common.tiers import MAX_TOKENS_LIMIT, Tier, read_tiers
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from functions.common.errors import RejectedError
-from functions.inference.settings import Settings
-from functions.inference.tiers import Tier
+from functions.common.settings import Settings
+from functions.common.tiers import Tier
 
 FIELDS: Final = ("prompt", "system", "tier", "max_tokens", "temperature")
 

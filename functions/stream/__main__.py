@@ -1,0 +1,5 @@
+"""Start the server: ``python -m functions.stream``."""
+
+from functions.stream.app import main
+
+main()
