@@ -12,7 +12,6 @@ Exit codes, the same for every command:
 
 from __future__ import annotations
 
-import importlib
 import os
 import sys
 from collections.abc import Mapping
@@ -22,9 +21,10 @@ import click
 
 from replay.errors import ReplayError
 from simulator.cli import COMMANDS as SIMULATOR_COMMANDS
+from simulator.cli.lazy import LazyGroup, Table
 from simulator.errors import SimulatorError
 
-COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
+COMMANDS: Final[Table] = {
     **SIMULATOR_COMMANDS,
     "cloud": (
         "replay.cli.cloud:cloud",
@@ -55,25 +55,8 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
 }
 
 
-class LazyGroup(click.Group):
-    """A group that imports a command when it is used, and prints known errors as one line."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  (click's signature)
-        """Name the commands, in the order of the table above."""
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        """Import and give one command."""
-        if cmd_name not in COMMANDS:
-            return None
-        module, _, attribute = COMMANDS[cmd_name][0].partition(":")
-        command: click.Command = getattr(importlib.import_module(module), attribute)
-        return _with_paragraphs(command)
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
-        """List the commands from the table, without importing any of them."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+class Program(LazyGroup):
+    """The root: known errors become one line on stderr and an exit code."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; an error of ours becomes one line on stderr and an exit code."""
@@ -89,22 +72,14 @@ class LazyGroup(click.Group):
             sys.exit(130)
 
 
-def _with_paragraphs(command: click.Command) -> click.Command:
-    r"""Turn ``\b`` in raw docstrings into the character by which click keeps a paragraph's line breaks."""
-    if command.help:
-        command.help = command.help.replace("\\b\n", "\b\n")
-    for each in getattr(command, "commands", {}).values():
-        _with_paragraphs(each)
-    return command
-
-
 def _fail(message: str, code: int) -> None:
     click.echo(f"error: {message}", err=True)
     sys.exit(code)
 
 
 @click.group(
-    cls=LazyGroup,
+    cls=Program,
+    table=COMMANDS,
     context_settings={
         "help_option_names": ["-h", "--help"],
         "auto_envvar_prefix": "TAILCAST",
@@ -133,6 +108,3 @@ def _storage_options() -> Mapping[str, str]:
     from replay.storage import storage_options
 
     return storage_options(os.environ)
-
-
-_with_paragraphs(main)

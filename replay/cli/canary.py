@@ -7,13 +7,18 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from replay.cli import canary_show as show
 from replay.cli import options
 from replay.errors import InputError
+from simulator.cli.lazy import LazyModule
+
+if TYPE_CHECKING:
+    from replay.cli import canary_show as show
+else:
+    show = LazyModule("replay.cli.canary_show")  # tables and bars: not for --help
 
 _EXIT_NO, _EXIT_CANNOT_TELL = 1, 3
 

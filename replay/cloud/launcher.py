@@ -19,9 +19,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Final, cast
 
-import boto3
-from botocore.config import Config
-
 from replay.cloud.config import CloudConfig
 from replay.errors import LocalCloudError
 
@@ -236,6 +233,10 @@ class LocalCloud:
 
 def make_client(service: str, endpoint_url: str, region: str) -> Any:
     """Make a boto3 client of a local cloud: its own session, dummy keys, deadlines, no retries."""
+    # Imported here: half a second that starting and ending a cloud does not need.
+    import boto3
+    from botocore.config import Config
+
     session = boto3.session.Session(aws_access_key_id="local", aws_secret_access_key="local", region_name=region)  # noqa: S106
     return session.client(
         cast("Any", service),

@@ -6,11 +6,11 @@ used, so that ``tailcast --help`` does not pay for Polars.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Final
 
-COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
-    # name: (module:attribute, one line for --help)
+from simulator.cli.lazy import Table
+
+COMMANDS: Final[Table] = {
     "trace": ("simulator.cli.trace:trace", "Look into recorded traces."),
     "explain": ("simulator.cli.explain:explain_command", "Say where a trace's latency comes from."),
     "forecast": (

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from simulator.cli.forecast_show import chance_text
 from simulator.cli.sources import TraceSource, load
-from simulator.cli.trace import of_variant
+from simulator.cli.trace_commands import of_variant
 from simulator.compare_traces import Contrast, Side, TraceContrast, contrast
 from simulator.cost import ARCHITECTURES, load_prices
 from simulator.summary import MEASURES

@@ -9,7 +9,7 @@ import click
 from rich.table import Table
 from rich.text import Text
 
-from simulator.cli.trace import of_variant
+from simulator.cli.trace_commands import of_variant
 from simulator.explain import Explanation, explain, sentences
 from simulator.intervals import Estimate
 from simulator.terminal import console, number, with_interval
