@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from functions.common.request import InferenceRequest
-from functions.inference.response_cache import cache_key
 from functions.common.tiers import Tier
+from functions.inference.response_cache import cache_key
 from tests.functions.bedrock_server import ANSWER, FakeBedrock, Reply, refusal
 from tests.functions.conftest import Context, Outcome
 

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.common.errors import ConfigurationError
 from functions.common.circuit import Circuit
+from functions.common.errors import ConfigurationError
 from functions.common.tiers import Prices, Usage, read_tiers
 from tests.functions.bedrock_server import ANSWER, FakeBedrock, Reply, refusal
 from tests.functions.conftest import Context, Outcome
