@@ -25,6 +25,7 @@ COMMANDS: Final[Table] = {
         "simulator.cli.advise:advise_command",
         "Find the cheapest settings that meet an objective.",
     ),
+    "cost": ("simulator.cli.cost:cost_command", "Price a request and a month of them, with a machine beside it."),
     "backtest": (
         "simulator.cli.backtest:backtest_command",
         "Hold the forecast against the end of a recording.",

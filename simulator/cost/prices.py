@@ -46,6 +46,14 @@ class Prices:
     http_api_per_million_usd: float
     http_api_unit_kb: float
     rest_api_per_million_usd: float
+    dynamodb_write_units_per_million_usd: float
+    dynamodb_read_units_per_million_usd: float
+    dynamodb_stored_gb_month_usd: float
+    logs_ingested_gb_usd: float
+    logs_stored_gb_month_usd: float
+    logs_stored_share: float
+    """What compression leaves of a log, which its storage is billed by."""
+    custom_metric_month_usd: float
     models: Mapping[str, TokenRates] = field(default_factory=dict)
     """The user's own token prices by model id; they win over those of genai-prices."""
 
@@ -122,6 +130,13 @@ def _prices(table: Mapping[str, Any], models: Mapping[str, Any], origin: str) ->
         http_api_per_million_usd=usd("gateway", "http_api_per_million"),
         http_api_unit_kb=unit_kb,
         rest_api_per_million_usd=usd("gateway", "rest_api_per_million"),
+        dynamodb_write_units_per_million_usd=usd("dynamodb", "write_units_per_million"),
+        dynamodb_read_units_per_million_usd=usd("dynamodb", "read_units_per_million"),
+        dynamodb_stored_gb_month_usd=usd("dynamodb", "stored_gb_month"),
+        logs_ingested_gb_usd=usd("logs", "ingested_gb"),
+        logs_stored_gb_month_usd=usd("logs", "stored_gb_month"),
+        logs_stored_share=usd("logs", "stored_share"),
+        custom_metric_month_usd=usd("metrics", "custom_month"),
         models={str(name): _token_rates(str(name), values, origin) for name, values in models.items()},
     )
 

@@ -1,12 +1,14 @@
 """The price of one request's parts. Each function takes scalars or arrays of one shape, and answers in that shape.
 
-What it leaves out: data transfer, CloudWatch Logs and metrics, ephemeral storage above 512 MB, the free tier and volume
-discounts. Each is small beside tokens and GB-seconds, or belongs to an account rather than to a request.
+What stands beside a request (logs, the response cache, provisioned concurrency) is in :mod:`simulator.cost.beside`.
+What both leave out: data transfer, ephemeral storage above 512 MB, the free tier and volume discounts. Each is small
+beside tokens and GB-seconds, or belongs to an account rather than to a request.
 """
 
 from __future__ import annotations
 
 import math
+from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,6 +18,8 @@ from simulator.cost.tokens import token_rates
 from simulator.errors import ParameterError
 
 FloatArray = NDArray[np.float64]
+
+TOKEN_KINDS: Final = ("input", "output", "cache_read", "cache_write")
 
 _MB_PER_GB = 1024.0
 
@@ -87,7 +91,7 @@ def request_cost_usd(*, prices: Prices, gateway: str = "http_api", request_kb: f
     return invocation + (prices.rest_api_per_million_usd / 1e6 if gateway == "rest_api" else 0.0)
 
 
-def token_cost_usd(
+def token_parts_usd(
     model: str,
     input_tokens: ArrayLike,
     output_tokens: ArrayLike,
@@ -95,8 +99,8 @@ def token_cost_usd(
     cache_write_tokens: ArrayLike = 0,
     *,
     prices: Prices,
-) -> FloatArray:
-    """Price the tokens of requests to one model.
+) -> dict[str, FloatArray]:
+    """Price the tokens of requests to one model, each of :data:`TOKEN_KINDS` apart.
 
     Parameters
     ----------
@@ -115,22 +119,41 @@ def token_cost_usd(
         A model without a known price.
     """
     tiers = token_rates(model, prices)
-    plain, output, read, write = np.broadcast_arrays(
+    counts = np.broadcast_arrays(
         *(
             np.asarray(tokens, dtype=np.float64)
             for tokens in (input_tokens, output_tokens, cache_read_tokens, cache_write_tokens)
         )
     )
-    tier = np.searchsorted([rates.above_input_tokens for rates in tiers[1:]], plain + read + write, side="left")
+    tokens = dict(zip(TOKEN_KINDS, counts, strict=True))
+    length = tokens["input"] + tokens["cache_read"] + tokens["cache_write"]
+    tier = np.searchsorted([rates.above_input_tokens for rates in tiers[1:]], length, side="left")
 
-    def rate(name: str) -> FloatArray:
-        by_tier = np.asarray([getattr(rates, name) for rates in tiers], dtype=np.float64)
+    def rate(kind: str) -> FloatArray:
+        by_tier = np.asarray([getattr(rates, kind) for rates in tiers], dtype=np.float64)
         return np.asarray(by_tier[tier], dtype=np.float64)
 
-    micro_usd = (
-        plain * rate("input") + output * rate("output") + read * rate("cache_read") + write * rate("cache_write")
-    )
-    return np.asarray(micro_usd / 1e6, dtype=np.float64)
+    return {kind: np.asarray(count * rate(kind) / 1e6, dtype=np.float64) for kind, count in tokens.items()}
+
+
+def token_cost_usd(
+    model: str,
+    input_tokens: ArrayLike,
+    output_tokens: ArrayLike,
+    cache_read_tokens: ArrayLike = 0,
+    cache_write_tokens: ArrayLike = 0,
+    *,
+    prices: Prices,
+) -> FloatArray:
+    """Price the tokens of requests to one model, all kinds together: the sum of :func:`token_parts_usd`.
+
+    Raises
+    ------
+    ParameterError
+        A model without a known price.
+    """
+    parts = token_parts_usd(model, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, prices=prices)
+    return np.asarray(sum(parts.values()), dtype=np.float64)
 
 
 def provisioned_idle_usd_per_hour(

@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from simulator.cost.prices import Prices
-from simulator.cost.request import FloatArray, lambda_cost_usd, request_cost_usd, token_cost_usd
+from simulator.cost.request import TOKEN_KINDS, FloatArray, lambda_cost_usd, request_cost_usd, token_parts_usd
 from simulator.errors import ParameterError
 from simulator.trace import Trace
+
+BoolArray = NDArray[np.bool_]
+
+PARTS: Final = (
+    "lambda_init",
+    "lambda_handler",
+    "lambda_requests",
+    "gateway",
+    *(f"{kind}_tokens" for kind in TOKEN_KINDS),
+)
+"""What a row's cost is made of."""
 
 _TOKENS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
 
@@ -25,13 +39,29 @@ class Unpriced:
 
 @dataclass(frozen=True)
 class TraceCost:
-    """The cost of a trace row by row: arrays of shape ``(rows,)`` in USD, NaN where it cannot be told."""
+    """The cost of a trace row by row, in USD; NaN where it cannot be told."""
 
-    lambda_usd: FloatArray
-    request_usd: FloatArray
-    token_usd: FloatArray
+    parts: Mapping[str, FloatArray]
+    """One of :data:`PARTS` → array of shape ``(rows,)``."""
+    ran: BoolArray
+    """Rows that reached an environment, shape ``(rows,)``."""
     unpriced: tuple[Unpriced, ...]
     """One entry a reason; a row can be counted under two."""
+
+    @property
+    def lambda_usd(self) -> FloatArray:
+        """GB-seconds, INIT included."""
+        return self.parts["lambda_init"] + self.parts["lambda_handler"]
+
+    @property
+    def request_usd(self) -> FloatArray:
+        """What a request pays for being one: the invocation, and its way through the gateway."""
+        return self.parts["lambda_requests"] + self.parts["gateway"]
+
+    @property
+    def token_usd(self) -> FloatArray:
+        """Tokens of every kind."""
+        return np.asarray(sum(self.parts[f"{kind}_tokens"] for kind in TOKEN_KINDS), dtype=np.float64)
 
     @property
     def total_usd(self) -> FloatArray:
@@ -70,13 +100,20 @@ def trace_cost(trace: Trace, *, prices: Prices, architecture: str = "x86_64", ga
     memory_mb = np.where(ran, _floats(frame, "memory_mb"), 0.0)
     _note(reasons, np.isnan(memory_mb), "memory_mb is not recorded")
     provisioned = frame["provisioned"].fill_null(value=False).to_numpy()
-    lambda_usd = lambda_cost_usd(
-        billed_ms, memory_mb, prices=prices, provisioned=provisioned, architecture=architecture
-    )
-    per_request = request_cost_usd(prices=prices, gateway=gateway)
+    init_ms = np.minimum(_billed_init_ms(frame), billed_ms)
+
+    def gb_seconds_usd(ms: FloatArray) -> FloatArray:
+        return lambda_cost_usd(ms, memory_mb, prices=prices, provisioned=provisioned, architecture=architecture)
+
     invocation = prices.lambda_requests_per_million_usd / 1e6
-    request_usd = np.where(ran, per_request, per_request - invocation)
-    return TraceCost(lambda_usd, request_usd, _token_usd(trace, prices, reasons), tuple(reasons))
+    parts = {
+        "lambda_init": gb_seconds_usd(init_ms),
+        "lambda_handler": gb_seconds_usd(billed_ms - init_ms),
+        "lambda_requests": np.where(ran, invocation, 0.0),
+        "gateway": np.full(len(trace), request_cost_usd(prices=prices, gateway=gateway) - invocation),
+        **{f"{kind}_tokens": usd for kind, usd in _token_usd(trace, prices, reasons).items()},
+    }
+    return TraceCost(parts, ran, tuple(reasons))
 
 
 def trace_cost_usd(
@@ -86,7 +123,7 @@ def trace_cost_usd(
     return trace_cost(trace, prices=prices, architecture=architecture, gateway=gateway).total_usd
 
 
-def _ran(frame: pl.DataFrame) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+def _ran(frame: pl.DataFrame) -> BoolArray:
     never = (pl.col("status") == "throttled") & pl.col("billed_ms").is_null() & pl.col("duration_ms").is_null()
     return frame.select(~never).to_series().to_numpy()
 
@@ -97,13 +134,27 @@ def _billed_ms(frame: pl.DataFrame) -> FloatArray:
     return frame.select(pl.coalesce("billed_ms", computed).fill_null(np.nan)).to_series().to_numpy()
 
 
+def _billed_init_ms(frame: pl.DataFrame) -> FloatArray:
+    """Give the part of the billed time that was INIT; 0 where the row does not tell them apart."""
+    beyond = (pl.col("billed_ms") - pl.col("duration_ms").ceil()).clip(0.0)
+    cold = pl.col("cold").fill_null(value=False) & ~pl.col("provisioned").fill_null(value=False)
+    init_ms = pl.when(cold).then(pl.coalesce("init_ms", beyond)).otherwise(0.0).fill_null(0.0)
+    return frame.select(init_ms).to_series().to_numpy()
+
+
 def _floats(frame: pl.DataFrame, name: str) -> FloatArray:
     return frame[name].cast(pl.Float64).fill_null(np.nan).to_numpy()
 
 
-def _token_usd(trace: Trace, prices: Prices, reasons: list[Unpriced]) -> FloatArray:
+def _token_usd(trace: Trace, prices: Prices, reasons: list[Unpriced]) -> dict[str, FloatArray]:
     frame = trace.frame
-    cost = np.zeros(len(trace))
+    cost = {kind: np.zeros(len(trace)) for kind in TOKEN_KINDS}
+
+    def unknown(rows: BoolArray, reason: str) -> None:
+        _note(reasons, rows, reason)
+        for usd in cost.values():
+            usd[rows] = np.nan
+
     counted = frame.select(pl.any_horizontal(pl.col(*_TOKENS).is_not_null())).to_series().to_numpy()
     succeeded = (frame["status"] == "ok").to_numpy()
     variants = frame["variant"].fill_null("").to_numpy()
@@ -112,22 +163,18 @@ def _token_usd(trace: Trace, prices: Prices, reasons: list[Unpriced]) -> FloatAr
         name = repr(str(variant)) if variant else "the rows without a variant"
         model = _model_of(trace, str(variant))
         if model is None:
-            missing = rows & counted
-            _note(reasons, missing, f"the trace's metadata name no model for {name}")
-            cost[missing] = np.nan
+            unknown(rows & counted, f"the trace's metadata name no model for {name}")
             continue
-        missing = rows & ~counted & succeeded
-        _note(reasons, missing, f"no tokens are recorded for {name} ({model})")
-        cost[missing] = np.nan
+        unknown(rows & ~counted & succeeded, f"no tokens are recorded for {name} ({model})")
         priced = rows & counted
         if not priced.any():
             continue
         tokens = [frame[column].fill_null(0).to_numpy()[priced] for column in _TOKENS]
         try:
-            cost[priced] = token_cost_usd(model, *tokens, prices=prices)
+            for kind, usd in token_parts_usd(model, *tokens, prices=prices).items():
+                cost[kind][priced] = usd
         except ParameterError as error:
-            _note(reasons, priced, str(error))
-            cost[priced] = np.nan
+            unknown(priced, str(error))
     return cost
 
 
@@ -139,7 +186,7 @@ def _model_of(trace: Trace, variant: str) -> str | None:
     return next(iter(models.values())) if not variant and len(models) == 1 else None
 
 
-def _note(reasons: list[Unpriced], rows: np.ndarray[tuple[int], np.dtype[np.bool_]], reason: str) -> None:
+def _note(reasons: list[Unpriced], rows: BoolArray, reason: str) -> None:
     count = int(rows.sum())
     if count:
         reasons.append(Unpriced(reason, count))
