@@ -12,7 +12,10 @@ SHELL := /bin/bash
 export PATH := $(CURDIR)/build/bin:$(PATH)
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup demo test lint types imports terraform-check checkov unit bench lock clean
+# Many tests wait for processes and clocks: one worker more than there are cores.
+WORKERS ?= $(shell echo $$(( $$(nproc 2>/dev/null || echo 2) + 1 )))
+
+.PHONY: help setup demo test lint types imports terraform-check checkov unit alone bench lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 26
@@ -36,7 +39,7 @@ build/.terraform-ready:
 demo: setup ## The whole path once on this machine: deploy, record, forecast, shift, compare
 	@$(BIN)/tailcast demo $(ARGS)
 
-test: lint types imports terraform-check unit ## Everything that CI checks
+test: lint types imports terraform-check unit alone ## Everything that CI checks
 
 lint: $(STAMP)
 	@echo "== lint"; $(BIN)/ruff check . && $(BIN)/ruff format --check .
@@ -60,7 +63,11 @@ build/checkov/.ready:
 	@touch $@
 
 unit: setup
-	@echo "== tests"; $(BIN)/pytest --cov --cov-report=term $(ARGS)
+	@echo "== tests"; $(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not alone" --cov --cov-report= $(ARGS)
+
+# Load on a real clock, held against a forecast: nothing else may run meanwhile.
+alone: setup
+	@echo "== tests that need the machine to themselves"; $(BIN)/pytest -m alone --cov --cov-append --cov-report=term
 
 bench: setup ## Run every benchmark, or one: make bench NAME=cloud
 	@$(BIN)/python -m tests.bench $(NAME)

@@ -30,6 +30,7 @@ COMMAND = [sys.executable, "-c", "from replay.cli import main; main()", "demo"]
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_from_an_empty_cloud_to_a_forecast_held_to_the_facts(project: Path, tmp_path: Path) -> None:
     """The whole path, at a higher rate than by default so that it is shorter."""
     plan = DemoPlan(
