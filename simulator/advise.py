@@ -16,6 +16,7 @@ from simulator.figures import ALL
 from simulator.forecast import Forecast, forecast, rows_of, verdict
 from simulator.keep_alive import KeepAliveFit
 from simulator.objective import Objective, Verdict
+from simulator.parallel import Workers
 from simulator.platform import HTTP_API_TIMEOUT_S, Platform
 from simulator.quantiles import CONFIDENCE, FloatArray, interval, samples_to_bound
 from simulator.sample import fit_sample
@@ -124,7 +125,7 @@ class Question:
         Both versions; its provisioned concurrency and time-outs are what is searched.
     objectives
         All of them have to be met.
-    keep_alive, prices, architecture, replications, seed
+    keep_alive, prices, architecture, replications, seed, workers
         As of :func:`~simulator.forecast.forecast`.
     """
 
@@ -137,6 +138,7 @@ class Question:
     architecture: str
     replications: int
     seed: int
+    workers: Workers | None = None
 
     def ask(self, variant: str, provisioned: int, *, timeout_s: float | None = None) -> Forecast:
         """Forecast all of the traffic on one version with so much provisioned concurrency, after as much before."""
@@ -162,6 +164,7 @@ class Question:
             architecture=self.architecture,
             objectives=self.objectives,
             extra_metrics=("p99.9_ms",),
+            workers=self.workers,
         )
 
 
@@ -307,6 +310,7 @@ def _quantile_error(trace: Trace, level: float, rng: np.random.Generator) -> tup
 def question_about(
     baseline: Trace, candidate: Trace, arrivals: ArrivalPlan, platform: Platform, objectives: Sequence[Objective],
     *, keep_alive: KeepAliveFit | None, prices: Prices, architecture: str, replications: int, seed: int,
+    workers: Workers | None = None,
 ) -> Question:  # fmt: skip
     """Ask about two recordings, see :class:`Question`.
 
@@ -319,4 +323,6 @@ def question_about(
         raise ParameterError("no objective to meet; give one such as --slo 'p99 < 1500 ms'")
     names = platform.names
     traces = {names[0]: rows_of(baseline, names[0]), names[1]: rows_of(candidate, names[1])}
-    return Question(traces, arrivals, platform, tuple(objectives), keep_alive, prices, architecture, replications, seed)
+    return Question(
+        traces, arrivals, platform, tuple(objectives), keep_alive, prices, architecture, replications, seed, workers
+    )

@@ -9,31 +9,30 @@ samples and the chance of a run of precisely that length.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import polars as pl
 
-from simulator.draws import Randomness
-from simulator.engine.select import engine
 from simulator.errors import ParameterError
 from simulator.figures import ALL, METRICS, QUANTILE_METRICS, Figure, Latency
 from simulator.keep_alive import KeepAliveFit
 from simulator.objective import Objective, Verdict
+from simulator.parallel import Workers
 from simulator.platform import Platform
 from simulator.quantiles import CONFIDENCE, FloatArray, interval, samples_to_bound
-from simulator.replication import CostModel, Metric, metrics_for, step_figures
-from simulator.run_draws import draw_run, with_environment_levels
-from simulator.service import PreparedService, ServiceFit, fit_services
+from simulator.replication import CostModel, metrics_for
+from simulator.runs import Progress, Runs, replicate
+from simulator.service import ServiceFit, fit_services
 from simulator.timeline import PlannedStep, Timeline, make_timeline
 from simulator.trace import Trace
 
 if TYPE_CHECKING:
     from simulator.cost import Prices
 
-__all__ = ["DEFAULT_REPLICATIONS", "Forecast", "PlannedStep", "forecast", "rows_of"]
+__all__ = ["DEFAULT_REPLICATIONS", "Forecast", "PlannedStep", "Progress", "forecast", "rows_of"]
 
 DEFAULT_REPLICATIONS: Final = 400
 """Enough for each end of a 95 % interval to rest on ten replications."""
@@ -41,9 +40,6 @@ MIN_REPLICATIONS: Final = 40
 """Fewer cannot give the ends of a 95 % interval."""
 FAR_BEYOND: Final = 2.0
 """A planned rate above this multiple of the recorded one is an extrapolation of the load."""
-
-Progress = Callable[[int, int], None]
-"""Called with (replications done, replications in all)."""
 
 
 @dataclass(frozen=True)
@@ -141,6 +137,7 @@ def forecast(
     objectives: Sequence[Objective] = (),
     extra_metrics: Sequence[str] = (),
     progress: Progress | None = None,
+    workers: Workers | None = None,
 ) -> Forecast:
     """Forecast each of ``steps``.
 
@@ -169,6 +166,8 @@ def forecast(
         The same by name, such as ``p99.9_ms`` or ``throttled_share``.
     progress
         Called after each replication.
+    workers
+        Who runs the replications; None: this process. The forecast is the same whoever does.
 
     Raises
     ------
@@ -181,7 +180,7 @@ def forecast(
         raise ParameterError(f"the platform has {len(platform.versions)} version(s); a rollout is between two")
     names = platform.names
     traces = {names[0]: rows_of(baseline, names[0]), names[1]: rows_of(candidate, names[1])}
-    latency = _latency(traces)
+    latency = shared_latency(traces)
     costs = CostModel.fit(traces, prices, architecture)
     fits = fit_services(traces, latency=latency, token_usd=costs.token_usd)
     longest_s = platform.keep_alive_s if keep_alive is None else keep_alive.longest_s
@@ -190,18 +189,19 @@ def forecast(
         fits[name].prepare(timeline.steps_start_s - zero_s, timeline.end_s - zero_s)
         for name, zero_s in zip(names, timeline.recorded_at_s, strict=True)
     ]
-    metrics = metrics_for([*METRICS, *extra_metrics, *(metric_name(objective) for objective in objectives)])
-    samples, requests = _replicate(
-        timeline,
-        services,
-        platform,
-        costs,
-        metrics,
-        keep_alive,
-        replications=replications,
+    names_of_metrics = (*METRICS, *extra_metrics, *(metric_name(objective) for objective in objectives))
+    metrics_for(names_of_metrics)  # an unknown one is told before anything runs
+    runs = Runs(
+        timeline=timeline,
+        services=tuple(services),
+        platform=platform,
+        costs=costs,
+        metrics=names_of_metrics,
+        keep_alive=keep_alive,
         seed=seed,
-        progress=progress,
+        replications=replications,
     )
+    samples, requests = replicate(runs, workers, progress)
     return Forecast(
         figures=tuple(_figures(timeline, fits, samples, requests, costs)),
         warnings=tuple(_warnings(timeline, fits, latency)),
@@ -229,43 +229,10 @@ def rows_of(trace: Trace, variant: str) -> Trace:
     raise ParameterError(f"the trace has no variant {variant!r}; it has {', '.join(found)}")
 
 
-def _latency(traces: Mapping[str, Trace]) -> Latency:
+def shared_latency(traces: Mapping[str, Trace]) -> Latency:
+    """Give the latency that a forecast of ``traces`` is of: what the caller saw, where most rows of each have it."""
     seen = [trace.frame["client_ms"].is_not_null().mean() or 0.0 for trace in traces.values()]
     return "client_ms" if all(float(share) >= 0.5 for share in seen) else "execution_ms"  # type: ignore[arg-type]
-
-
-def _replicate(
-    timeline: Timeline,
-    services: Sequence[PreparedService],
-    platform: Platform,
-    costs: CostModel,
-    metrics: Mapping[str, Metric],
-    keep_alive: KeepAliveFit | None,
-    *,
-    replications: int,
-    seed: int,
-    progress: Progress | None,
-) -> tuple[dict[tuple[str, str, str], FloatArray], dict[tuple[str, str, str], FloatArray]]:
-    """Run all replications; give each figure, and how many requests it spoke of, replication by replication."""
-    samples: dict[tuple[str, str, str], FloatArray] = {}
-    requests: dict[tuple[str, str, str], FloatArray] = {}
-    rollout = timeline.rollout()
-    simulate = engine()
-    for replication in range(replications):
-        randomness = Randomness(seed, replication)
-        arrival_s, step = timeline.draw(randomness)
-        draws, token_usd, log_sds = draw_run(
-            services, platform, keep_alive, randomness, arrival_s, timeline.recorded_at_s
-        )
-        outcomes = with_environment_levels(simulate(draws, platform, rollout), randomness, log_sds)
-        cost_usd = costs.of(outcomes, token_usd, platform)
-        for key, (value, count) in step_figures(outcomes, step, cost_usd, timeline, platform, metrics).items():
-            if key not in samples:
-                samples[key], requests[key] = np.full(replications, math.nan), np.zeros(replications)
-            samples[key][replication], requests[key][replication] = value, count
-        if progress is not None:
-            progress(replication + 1, replications)
-    return samples, requests
 
 
 def _figures(

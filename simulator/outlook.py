@@ -14,6 +14,7 @@ from simulator.figures import ALL, QUANTILE_METRICS
 from simulator.forecast import MIN_REPLICATIONS, Forecast, forecast, metric_name, verdict
 from simulator.keep_alive import KeepAliveFit
 from simulator.objective import Objective, Verdict
+from simulator.parallel import Workers
 from simulator.platform import Platform
 from simulator.quantiles import FloatArray, interval, samples_to_bound
 from simulator.replication import WHOLE
@@ -216,6 +217,7 @@ def burst_amplification(
     seed: int,
     replications: int,
     keep_alive: KeepAliveFit | None,
+    workers: Workers | None = None,
 ) -> Spread:
     """Forecast a minute at ``rate_rps`` and then one at ``factor`` times that; give the ratio of their p99.
 
@@ -234,6 +236,7 @@ def burst_amplification(
         replications=max(MIN_REPLICATIONS, min(replications, _BURST_REPLICATIONS)),
         seed=seed,
         keep_alive=keep_alive,
+        workers=workers,
     )
     usual, burst = (found.samples[label, ALL, "p99_ms"] for label in ("usual", "burst"))
     # A quiet minute may hold no request at all.

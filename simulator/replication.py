@@ -85,10 +85,17 @@ def step_figures(
             if serves:
                 groups[name] = inside & rows
         for variant, rows in groups.items():
-            seen = _seen(outcomes, rows, cost_usd)
-            for metric, compute in metrics.items():
-                found[label, variant, metric] = compute(seen)
+            for metric, figure in figures_of(outcomes, rows, cost_usd, metrics).items():
+                found[label, variant, metric] = figure
     return found
+
+
+def figures_of(
+    outcomes: Outcomes, rows: BoolArray, cost_usd: FloatArray, metrics: Mapping[str, Metric]
+) -> dict[str, tuple[float, int]]:
+    """Give metric → (figure, requests) of the requests that ``rows``, shape ``(n,)``, picks."""
+    seen = _seen(outcomes, rows, cost_usd)
+    return {metric: compute(seen) for metric, compute in metrics.items()}
 
 
 @dataclass(frozen=True, eq=False)

@@ -134,12 +134,7 @@ def _model_draws(
         rows = [getattr(s.fit, name)[one[0].row] for s, one in zip(services, drawn, strict=True)]
         return np.asarray(np.nan_to_num(np.stack(rows)), dtype=np.float64)
 
-    inference_ms = np.stack(
-        [
-            np.stack([one.handler_ms * service.fit.inference_share[one.row] for one in of_version])
-            for service, of_version in zip(services, drawn, strict=True)
-        ]
-    )
+    inference_ms = np.stack([np.stack([one.inference_ms for one in of_version]) for of_version in drawn])
     return ModelDraws(
         inference_ms=inference_ms,
         input_tokens=tokens("input_tokens"),

@@ -107,6 +107,8 @@ class DrawnService:
     """
 
     handler_ms: FloatArray
+    inference_ms: FloatArray
+    """How much of the handler is the model's call."""
     overhead_ms: FloatArray
     cold_handler_ms: FloatArray
     setup_ms: FloatArray
@@ -122,7 +124,7 @@ class PreparedService:
 
     def __init__(self, fit: ServiceFit, warm: PreparedSample) -> None:
         self.fit = fit
-        self._warm = warm
+        self.warm = warm
 
     def draw(self, randomness: Randomness, time_s: FloatArray, *, version: int, attempt: int = 0) -> DrawnService:
         """Draw one replication.
@@ -140,7 +142,7 @@ class PreparedService:
         """
         requests = time_s.size
         doubt = randomness.generator(Use.FIT, attempt=version)
-        warm = self._warm.draw(doubt)
+        warm = self.warm.draw(doubt)
         cold = self.fit.cold.draw(doubt)
         total_ms, row = warm.at(randomness.uniforms(Use.HANDLER, requests, attempt), time_s)
         handler_ms = total_ms * self.fit.handler_share[row]
@@ -151,6 +153,7 @@ class PreparedService:
         init_ms = cold.init_ms(randomness.uniforms(Use.INIT, requests, attempt))
         return DrawnService(
             handler_ms=handler_ms,
+            inference_ms=handler_ms * self.fit.inference_share[row],
             overhead_ms=overhead_ms,
             cold_handler_ms=cold_handler_ms,
             setup_ms=setup_ms,

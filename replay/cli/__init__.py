@@ -15,6 +15,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from typing import Any, Final
 
 import click
@@ -22,7 +23,9 @@ import click
 from replay.errors import ReplayError
 from simulator.cli import COMMANDS as SIMULATOR_COMMANDS
 from simulator.cli.lazy import LazyGroup, Table
+from simulator.cli.world import World
 from simulator.errors import SimulatorError
+from simulator.parallel import Workers
 
 COMMANDS: Final[Table] = {
     **SIMULATOR_COMMANDS,
@@ -100,7 +103,7 @@ def main(ctx: click.Context) -> None:
       tailcast trace show runs/last/baseline.parquet
       tailcast forecast --baseline baseline.parquet --candidate optimized.parquet --weights 10,50,100
     """
-    ctx.obj = _storage_options
+    ctx.obj = World(_storage_options, _connect)
 
 
 def _storage_options() -> Mapping[str, str]:
@@ -108,3 +111,10 @@ def _storage_options() -> Mapping[str, str]:
     from replay.storage import storage_options
 
     return storage_options(os.environ)
+
+
+def _connect(address: str) -> AbstractContextManager[Workers]:
+    """Give the workers of a Dask cluster to the simulator's commands."""
+    from replay.cluster import cluster
+
+    return cluster(address)

@@ -26,6 +26,10 @@ COMMANDS: Final[Table] = {
         "Find the cheapest settings that meet an objective.",
     ),
     "cost": ("simulator.cli.cost:cost_command", "Price a request and a month of them, with a machine beside it."),
+    "sweep": (
+        "simulator.cli.sweep:sweep_command",
+        "Forecast every combination of settings over the same random numbers.",
+    ),
     "backtest": (
         "simulator.cli.backtest:backtest_command",
         "Hold the forecast against the end of a recording.",

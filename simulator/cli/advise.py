@@ -17,6 +17,7 @@ from simulator.cli.forecast import EXIT, platform_from
 from simulator.cli.forecast_show import chance_text
 from simulator.cli.plan import fitted_arrivals, make_platform, parse_weights, plan_arrivals
 from simulator.cli.sources import TraceSource, load
+from simulator.cli.workers import scheduler_option, workers_for, workers_option
 from simulator.cost import ARCHITECTURES, load_prices
 from simulator.objective import Verdict, parse_objectives
 from simulator.terminal import console, number
@@ -47,6 +48,8 @@ _TRACE = TraceSource()
 @click.option("--architecture", type=click.Choice(list(ARCHITECTURES)), default=ARCHITECTURES[0], show_default=True)
 @click.option("--replications", type=int, default=100, show_default=True, help="Simulated runs of each try.")
 @click.option("--seed", type=int, default=0, show_default=True, help="The same seed gives the same advice.")
+@workers_option("1")
+@scheduler_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.pass_context
 def advise_command(ctx: click.Context, /, **options: Any) -> None:
@@ -66,19 +69,22 @@ def advise_command(ctx: click.Context, /, **options: Any) -> None:
     baseline, candidate = load(options["baseline"]), load(options["candidate"])
     objectives = [one for text in options["objectives"] for one in parse_objectives(text)]
     platform, keep_alive = make_platform(options, baseline, platform_from(options["platform_file"]))
-    question = question_about(
-        baseline,
-        candidate,
-        plan_arrivals(options, baseline, fitted_arrivals(options)),
-        platform,
-        objectives,
-        keep_alive=keep_alive,
-        prices=load_prices(options["prices"]),
-        architecture=options["architecture"],
-        replications=options["replications"],
-        seed=options["seed"],
-    )
-    versions = {name: advise_version(question, name, most=options["max_pc"]) for name in question.traces}
+    arrivals = plan_arrivals(options, baseline, fitted_arrivals(options))
+    with workers_for(options, default=1) as workers:
+        question = question_about(
+            baseline,
+            candidate,
+            arrivals,
+            platform,
+            objectives,
+            keep_alive=keep_alive,
+            prices=load_prices(options["prices"]),
+            architecture=options["architecture"],
+            replications=options["replications"],
+            seed=options["seed"],
+            workers=workers,
+        )
+        versions = {name: advise_version(question, name, most=options["max_pc"]) for name in question.traces}
     steps = advise_steps(question, [share for share in parse_weights(options["weights"]) if share > 0])
     verdict: Verdict = versions[platform.names[1]].verdict
     if options["as_json"]:

@@ -14,6 +14,7 @@ from simulator.cli.forecast_show import print_outlook
 from simulator.cli.plan import fitted_arrivals, make_platform, parse_weights, plan_steps
 from simulator.cli.progress import simulating
 from simulator.cli.sources import TraceSource, load
+from simulator.cli.workers import scheduler_option, workers_for, workers_option
 from simulator.cost import ARCHITECTURES, load_prices
 from simulator.errors import ParameterError
 from simulator.files import write_text
@@ -21,6 +22,7 @@ from simulator.forecast import DEFAULT_REPLICATIONS, forecast, rows_of
 from simulator.keep_alive import KeepAliveFit
 from simulator.objective import Verdict, parse_objectives
 from simulator.outlook import BURST_FACTOR, Outlook, Spread, burst_amplification, judge, metric_names
+from simulator.parallel import Workers
 from simulator.platform import BASELINE, FUNCTION_TIMEOUT_S, HTTP_API_TIMEOUT_S, KEEP_ALIVE_S, OPTIMIZED, Platform
 from simulator.timeline import PlannedStep
 from simulator.token_model import TokenFit, other_prompts, retarget
@@ -82,6 +84,8 @@ EXIT: Final[dict[Verdict, int]] = {"pass": 0, "fail": 1, "inconclusive": 3}
 @click.option("--architecture", type=click.Choice(list(ARCHITECTURES)), default=ARCHITECTURES[0], show_default=True)
 @click.option("--replications", type=int, default=DEFAULT_REPLICATIONS, show_default=True, help="Simulated runs.")
 @click.option("--seed", type=int, default=0, show_default=True, help="The same seed gives the same forecast.")
+@workers_option("1")
+@scheduler_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.option("-o", "--out", type=_FILE, help="Also write the JSON document to this file.")
 @click.pass_context
@@ -109,28 +113,31 @@ def forecast_command(ctx: click.Context, /, **options: Any) -> None:
     platform, keep_alive = make_platform(options, baseline, platform_from(options["platform_file"]))
     if options["burst"] != 0 and not options["burst"] > 1:
         raise ParameterError(f"--burst {options['burst']!r} must be above 1, or 0 for no burst")
-    with simulating(options["replications"]) as advance:
-        found = forecast(
-            baseline,
-            candidate,
-            steps,
-            platform,
-            replications=options["replications"],
-            seed=options["seed"],
-            history=() if options["cold_begin"] else None,
-            keep_alive=keep_alive,
-            prices=load_prices(options["prices"]),
-            architecture=options["architecture"],
-            objectives=wanted,
-            extra_metrics=metric_names(wanted),
-            progress=advance,
-        )
+    with workers_for(options, default=1) as workers:
+        with simulating(options["replications"]) as advance:
+            found = forecast(
+                baseline,
+                candidate,
+                steps,
+                platform,
+                replications=options["replications"],
+                seed=options["seed"],
+                history=() if options["cold_begin"] else None,
+                keep_alive=keep_alive,
+                prices=load_prices(options["prices"]),
+                architecture=options["architecture"],
+                objectives=wanted,
+                extra_metrics=metric_names(wanted),
+                progress=advance,
+                workers=workers,
+            )
+        burst = _burst(options, baseline, candidate, steps, platform, keep_alive, workers)
     found = replace(
         found, warnings=(*found.warnings, *prompts.warnings, *(() if arrivals is None else arrivals.warnings()))
     )
     outlook = Outlook(
         forecast=found,
-        burst=_burst(options, baseline, candidate, steps, platform, keep_alive),
+        burst=burst,
         burst_factor=options["burst"],
         timeout_ms=1000.0 * min(platform.gateway_timeout_s, *(one.timeout_s for one in platform.versions.values())),
         judged=judge(found, wanted),
@@ -197,6 +204,7 @@ def _burst(
     steps: list[PlannedStep],
     platform: Platform,
     keep_alive: KeepAliveFit | None,
+    workers: Workers,
 ) -> Spread | None:
     """Forecast a burst at the last step's load and weight."""
     last = steps[-1]
@@ -213,6 +221,7 @@ def _burst(
         seed=options["seed"],
         replications=options["replications"],
         keep_alive=keep_alive,
+        workers=workers,
     )
 
 

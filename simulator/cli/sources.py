@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
+from simulator.cli.world import the_world
 from simulator.trace import Trace, read_trace
 from simulator.trace_scan import is_remote, scan_trace
-
-StorageOptions = Callable[[], Mapping[str, str]]
-"""What the program's root puts into click's ``obj``; called only by a command that reads object storage."""
 
 
 class TraceSource(click.Path):
@@ -34,6 +32,5 @@ def load(source: str | Path, columns: Sequence[str] | None = None) -> Trace:
 
 
 def _storage_options() -> Mapping[str, str] | None:
-    context = click.get_current_context(silent=True)
-    options = context.find_root().obj if context is not None else None
-    return options() if callable(options) else None
+    world = the_world()
+    return None if world is None else world.storage_options()

@@ -1,0 +1,1 @@
+"""Sweeps: every combination of settings, forecast over the same random numbers."""
