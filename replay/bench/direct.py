@@ -95,10 +95,10 @@ def post(
     try:
         if address.sign is not None:
             address.sign(request)
-        prepared = request.prepare()
+        connection.prepare(request.prepare())
         outcome.built_s = time.perf_counter()
         wait_until()
-        response = connection.send(prepared, outcome.moments)
+        response = connection.send(outcome.moments)
         outcome.headers = {name.lower(): value for name, value in response.headers.items()}
         body = b""
         for piece in response.stream():

@@ -158,18 +158,20 @@ class ConverseCaller:
         if call is None:
             return None  # not ours: botocore sends it itself
         outcome = call.outcome
+        call.connection.prepare(request)
         outcome.built_s = time.perf_counter()
         call.wait_until()
         try:
-            response = call.connection.send(request, outcome.moments)
-        except http.client.RemoteDisconnected:
+            response = call.connection.send(outcome.moments)
+        except (http.client.RemoteDisconnected, BrokenPipeError):
             # An idle connection that the service closed meanwhile. The request did not reach it, so it is sent again
             # on a new one, and told as such.
             if outcome.opened or call.connection.aborted:
                 raise
             outcome.opened, outcome.attempts = True, 2
             call.connection.close()
-            response = call.connection.send(request, outcome.moments)
+            call.connection.prepare(request)
+            response = call.connection.send(outcome.moments)
         outcome.headers = {name.lower(): value for name, value in response.headers.items()}
         outcome.request_id = outcome.headers.get("x-amzn-requestid")
         headers = HTTPHeaders.from_dict(dict(response.headers))

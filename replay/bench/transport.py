@@ -2,7 +2,8 @@
 
 boto3 builds, signs and parses the calls; only the bytes travel here, handed over in botocore's ``before-send`` hook
 (:mod:`replay.bench.sdk`). Two things are not to be had otherwise: whether a request opens a connection or reuses one
-is decided by us, not by a pool; and moments are taken as bytes arrive, before they are parsed.
+is decided by us, not by a pool; and moments are those at which bytes arrive (:mod:`replay.bench.arrival`), before they
+are read or parsed.
 """
 
 from __future__ import annotations
@@ -14,12 +15,14 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from botocore.awsrequest import AWSPreparedRequest
 from botocore.httpsession import get_cert_path
+
+from replay.bench.arrival import ArrivalSocket, ArrivalTlsSocket, arrival_of, connect
 
 _READ_BYTES: Final = 65_536
 
@@ -49,7 +52,7 @@ class Connection:
     timeout_s: float
     aborted: bool = False
     """It was broken on purpose."""
-    _http: http.client.HTTPConnection | None = None
+    _http: _HeldHttp | _HeldHttps | None = None
 
     @property
     def is_open(self) -> bool:
@@ -64,19 +67,22 @@ class Connection:
         OSError
             It cannot be opened in time.
         """
+        http_ = self._made()
         moments.sent_s = moments.sent_s or time.perf_counter()
-        connection = _TimedTls(self.host, self.port, self.timeout_s, self.tls) if self.tls else None
-        self._http = connection or http.client.HTTPConnection(self.host, self.port, timeout=self.timeout_s)
-        proxy = _proxy(self.host) if self.tls else None
-        if proxy is not None:
-            self._http.host, self._http.port = proxy
-            self._http.set_tunnel(self.host, self.port)
-        self._http.connect()
+        http_.connect()
         moments.connected_s = time.perf_counter()
-        moments.tcp_connected_s = connection.tcp_connected_s if connection else moments.connected_s
+        moments.tcp_connected_s = http_.tcp_connected_s if self.tls else moments.connected_s
 
-    def send(self, request: AWSPreparedRequest, moments: Moments) -> ArrivingResponse:
-        """Send a request and wait for the head of its answer.
+    def prepare(self, request: AWSPreparedRequest) -> None:
+        """Write a request down, ready to leave as one piece; nothing is sent, and no connection opened."""
+        target = urlsplit(request.url)
+        path = target.path + (f"?{target.query}" if target.query else "")
+        body = bytes(request.body) if isinstance(request.body, bytes | bytearray) else None
+        headers = {name: _text(value) for name, value in request.headers.items()}
+        self._made().write_down(request.method, path, body, headers)
+
+    def send(self, moments: Moments) -> ArrivingResponse:
+        """Send what was prepared and wait for the head of its answer.
 
         Raises
         ------
@@ -85,16 +91,26 @@ class Connection:
         """
         if not self.is_open:
             self.open(moments)
-        assert self._http is not None  # noqa: S101  (opened above)
-        target = urlsplit(request.url)
-        path = target.path + (f"?{target.query}" if target.query else "")
+        http_ = self._made()
         moments.sent_s = moments.sent_s or time.perf_counter()
-        body = request.body if isinstance(request.body, bytes | bytearray | str) else None
-        headers = {name: _text(value) for name, value in request.headers.items()}
-        self._http.request(request.method, path, body=body, headers=headers)
-        response = self._http.getresponse()
-        moments.headers_s = moments.arrival_s = time.perf_counter()
-        return ArrivingResponse(response, self, moments)
+        http_.release()
+        response = http_.getresponse()
+        moments.headers_s = moments.arrival_s = arrival_of(http_.sock)
+        return ArrivingResponse(response, self, http_.sock, moments)
+
+    def _made(self) -> _HeldHttp | _HeldHttps:
+        if self._http is None:
+            plain = self.tls is None
+            self._http = _HeldHttp(self.host, self.port, timeout=self.timeout_s) if plain else self._made_tls()
+        return self._http
+
+    def _made_tls(self) -> _HeldHttps:
+        made = _HeldHttps(self.host, self.port, timeout=self.timeout_s, context=self.tls)
+        proxy = _proxy(self.host)
+        if proxy is not None:
+            made.host, made.port = proxy
+            made.set_tunnel(self.host, self.port)
+        return made
 
     def close(self) -> None:
         """Close it; closing twice is nothing."""
@@ -117,10 +133,13 @@ class Connection:
 class ArrivingResponse:
     """The body of an answer, as botocore's stream parsers want it, with the moment of its latest bytes."""
 
-    def __init__(self, response: http.client.HTTPResponse, connection: Connection, moments: Moments) -> None:
+    def __init__(
+        self, response: http.client.HTTPResponse, connection: Connection, sock: socket.socket, moments: Moments
+    ) -> None:
         self.status = response.status
         self.headers = response.headers
         self._response = response
+        self._sock = sock
         self._connection = connection
         self._moments = moments
 
@@ -130,7 +149,7 @@ class ArrivingResponse:
             data = self._response.read1(amt)
             if not data:
                 break
-            self._moments.arrival_s = time.perf_counter()
+            self._moments.arrival_s = arrival_of(self._sock)
             yield data
         if self._response.length:
             self._connection.close()
@@ -216,21 +235,63 @@ class ConnectionPool:
             # The certificates that botocore would use: AWS_CA_BUNDLE, or its own.
             bundle = self.verify if isinstance(self.verify, str) else get_cert_path(True)
             self._tls = ssl.create_default_context(cafile=bundle)
+            self._tls.sslsocket_class = ArrivalTlsSocket
         return Connection(host, port, self._tls if secure else None, self.timeout_s)
 
 
-class _TimedTls(http.client.HTTPSConnection):
-    """An HTTPS connection that notes when TCP stood, before the TLS handshake."""
+class _Held:
+    """Mixed into http.client's connections: requests are written down first, and leave when they are released.
 
-    def __init__(self, host: str, port: int, timeout_s: float, context: ssl.SSLContext | None) -> None:
-        super().__init__(host, port, timeout=timeout_s, context=context)
-        self.tcp_connected_s: float | None = None
-        self._create_connection = self._connect_tcp
+    So what Python takes to write one (more, when 50 threads share an interpreter) is part of no latency, and head and
+    body leave as one piece.
+    """
 
-    def _connect_tcp(self, *args: object, **more: object) -> socket.socket:
-        sock = socket.create_connection(*args, **more)  # type: ignore[arg-type]
+    tcp_connected_s: float | None = None
+    """TCP stood, before the TLS handshake."""
+    _ready: bytes = b""
+    _parts: list[bytes] | None = None
+    """Of the request that is being written down; None: what is sent is sent (a proxy's CONNECT)."""
+
+    def write_down(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> None:
+        """Write a request down without sending it."""
+        self._parts = []
+        try:
+            self.request(method, path, body=body, headers=headers)  # type: ignore[attr-defined]
+            self._ready = b"".join(self._parts)
+        finally:
+            self._parts = None
+
+    def send(self, data: Any) -> None:
+        """Keep a part of a request back, or send."""
+        if self._parts is None:
+            super().send(data)  # type: ignore[misc]
+        else:
+            self._parts.append(data)
+
+    def release(self) -> None:
+        """Send what was written down."""
+        self.send(self._ready)
+
+    def _connect_tcp(self, address: tuple[str, int], timeout_s: float, *_: object) -> ArrivalSocket:
+        sock = connect(address, timeout_s)
         self.tcp_connected_s = time.perf_counter()
         return sock
+
+
+class _HeldHttp(_Held, http.client.HTTPConnection):
+    """HTTP."""
+
+    def __init__(self, *arguments: Any, **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        self._create_connection = self._connect_tcp
+
+
+class _HeldHttps(_Held, http.client.HTTPSConnection):
+    """HTTPS."""
+
+    def __init__(self, *arguments: Any, **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        self._create_connection = self._connect_tcp
 
 
 def _proxy(host: str) -> tuple[str, int] | None:

@@ -83,8 +83,10 @@ def known_truth(url: str, streams: int = 50, rounds: int = 30) -> dict[str, Figu
     with machine_noise() as noise_ms:
         run = measure(url, "tailcast.truth", loads=(Load(concurrency=streams),), requests=streams * rounds)
     rows = [m for m in run.measured() if m.status == "ok"]
+    with urllib.request.urlopen(f"{url}/_tailcast/bedrock/streams/sent", timeout=10) as answer:
+        sent = {each["request_id"]: each for each in json.load(answer)["sent"]}
     figures: dict[str, Figure] = {}
-    for metric in ("ttft", "total"):
+    for metric, moment in (("ttft", "first_token_s"), ("total", "end_s")):
         measured = np.array([getattr(m, f"{metric}_ms") for m in rows])
         planned = np.array([getattr(m, f"planned_{metric}_ms") for m in rows])
         late = measured - planned
@@ -94,6 +96,12 @@ def known_truth(url: str, streams: int = 50, rounds: int = 30) -> dict[str, Figu
         # Stricter than distributions that agree: each request, held against what was planned for it.
         figures[f"{metric}: error of a request, p50"] = Figure(float(np.quantile(late, 0.5)), "ms", 1.0)
         figures[f"{metric}: error of a request, p99"] = Figure(float(np.quantile(late, 0.99)), "ms", 3.0)
+        # Whose error: the server's, which sends later than planned, or that of the client and the way there and back.
+        stamps = [sent[m.request_id or ""] for m in rows]
+        served = np.array([(stamp[moment] - stamp["arrived_s"]) * 1000.0 for stamp in stamps])
+        for whose, part in (("server", served - planned), ("client and way", measured - served)):
+            for name, level in (("p50", 0.5), ("p99", 0.99)):
+                figures[f"{metric}: {whose}'s share, {name}"] = Figure(float(np.quantile(part, level)), "ms")
     for name, level in (("p50", 0.5), ("p99", 0.99)):
         noise = float(np.quantile(noise_ms, level))
         figures[f"machine: lateness of a bare timer meanwhile, {name}"] = Figure(noise, "ms")

@@ -16,7 +16,7 @@ from replay.bench.budget import PriceList, SpendLimit
 from replay.bench.calls import LiveCaller
 from replay.bench.plan import Load
 from replay.bench.records import Run, read_run, write_run
-from replay.bench.runner import Runner
+from replay.bench.runner import Progress, Runner
 from replay.bench.summary import summarise, values_of
 from replay.bench.targets import Target
 from replay.errors import InputError
@@ -53,11 +53,11 @@ def test_what_was_planned_is_what_is_measured(streams: RunningStreams) -> None:
         assert m.sdk_ms is not None
         assert m.headers_ms is not None
         assert m.headers_ms <= m.ttft_ms
-    assert np.median(late_ms) < 25
+    assert min(late_ms) < 25  # the median would be the machine's
 
 
 def test_connections_are_cold_or_reused_as_the_arm_says(streams: RunningStreams) -> None:
-    streams.put({"models": {"quick.model": {**QUICK, "connection_setup_ms": 40}}})
+    streams.put({"models": {"quick.model": {**QUICK, "ttft_ms": [20], "connection_setup_ms": 200}}})
     run = run_benchmark(benchmark(streams, SHORT, replace(SHORT, connection="cold"), requests=10))
     by_arm = {label: [m for m in run.measured() if m.arm == label] for label in run.arms}
     cold, reused = by_arm["connection=cold"], by_arm["connection=reused"]
@@ -65,8 +65,9 @@ def test_connections_are_cold_or_reused_as_the_arm_says(streams: RunningStreams)
     assert {m.connection for m in reused} == {"reused"}
     assert all(m.connect_ms is not None and m.tcp_ms is not None for m in cold)
     assert all(m.connect_ms is None for m in reused)
-    saved = np.median(values_of(cold, "ttft_ms")) - np.median(values_of(reused, "ttft_ms"))
-    assert 25 < saved < 60
+    assert {m.planned_ttft_ms for m in cold} == {220.0}
+    assert {m.planned_ttft_ms for m in reused} == {20.0}
+    assert min(values_of(reused, "ttft_ms")) < 220 <= min(values_of(cold, "ttft_ms"))
 
 
 def test_the_prompt_cache_is_off_written_read_or_not_reached(streams: RunningStreams) -> None:
@@ -90,12 +91,12 @@ def test_the_prompt_cache_is_off_written_read_or_not_reached(streams: RunningStr
 
 
 def test_first_requests_stand_apart(streams: RunningStreams) -> None:
-    streams.put({"models": {"quick.model": {**QUICK, "first_ttft_ms": 200}}})
+    streams.put({"models": {"quick.model": {**QUICK, "first_ttft_ms": 400}}})
     run = run_benchmark(benchmark(streams, SHORT))
     (first,) = [m for m in run.measurements if m.phase == "first"]
     assert first.ttft_ms is not None
-    assert first.ttft_ms >= 200
-    assert max(values_of(run.measured(), "ttft_ms")) < 150
+    assert first.ttft_ms >= 400
+    assert {m.planned_ttft_ms for m in run.measured()} <= {20.0, 30.0}
     (cell,) = summarise(run).cells
     assert cell.first is not None
     assert cell.first.is_spike
@@ -108,12 +109,15 @@ def test_an_open_loop_sees_the_queue_that_a_closed_one_hides(streams: RunningStr
     streams.put({"models": {"quick.model": model}})
     closed = replace(benchmark(streams, SHORT, requests=25), loads=(Load(concurrency=1),))
     opened = replace(closed, loads=(Load(rate_rps=20),), requests=60)
-    hidden = values_of(run_benchmark(closed).measured(), "ttft_ms")
+    # What the service itself says, its queue counted: that does not hang on how busy this machine is.
+    hidden = [m.planned_ttft_ms or 0.0 for m in run_benchmark(closed).measured()]
     run = run_benchmark(opened)
-    seen = values_of(run.measured(), "ttft_ms")
-    assert np.quantile(seen, 0.9) > 1.5 * np.quantile(hidden, 0.9)
-    late = [m.ttft_ms - m.planned_ttft_ms for m in run.measured() if m.ttft_ms and m.planned_ttft_ms]
-    assert np.median(late) < 10
+    seen = [m.planned_ttft_ms or 0.0 for m in run.measured()]
+    assert np.median(hidden) < 35
+    assert np.quantile(seen, 0.9) > 1.5 * 30
+    late = values_of(run.measured(), "ttft_ms") - np.array(seen)
+    assert np.all(late >= 0)
+    assert np.min(late) < 10
 
 
 def test_what_a_model_refuses_is_said_and_the_rest_measured(streams: RunningStreams) -> None:
@@ -191,28 +195,42 @@ def test_a_spend_limit_needs_prices(streams: RunningStreams) -> None:
         SpendLimit(0.0)
 
 
-def test_an_interrupted_run_keeps_what_it_has_and_breaks_the_rest(streams: RunningStreams) -> None:
-    slow = {**QUICK, "ttft_ms": [30_000]}
-    streams.put({"models": {"quick.model": QUICK, "slow.model": slow}})
+def test_an_interrupted_run_keeps_what_it_has(streams: RunningStreams) -> None:
+    streams.put({"models": {"quick.model": QUICK}})
     wanted = benchmark(streams, SHORT, requests=4000)
+
+    def interrupt_soon(progress: Progress) -> None:
+        if progress.done >= 6:
+            runner.interrupt()
+
     caller = LiveCaller(wanted.endpoint)
-    runner = Runner(caller, PriceList(load_prices(), wanted.targets), SpendLimit(None))
-    threading.Timer(1.0, runner.interrupt).start()
-    started = time.monotonic()
+    runner = Runner(caller, PriceList(load_prices(), wanted.targets), SpendLimit(None), on_progress=interrupt_soon)
     ended = runner.run(wanted.stages())
-    assert time.monotonic() - started < 8
-    assert ended.reason == "interrupted"
-    assert 5 < len(ended.measurements) < 4000
     caller.close()
+    assert ended.reason == "interrupted"
+    assert 6 <= len(ended.measurements) < 20
+    assert {m.status for m in ended.measurements} == {"ok"}
+
+
+def test_an_interrupted_run_breaks_what_hangs(streams: RunningStreams) -> None:
+    streams.put({"models": {"slow.model": {**QUICK, "ttft_ms": [60_000]}}})
     hanging = benchmark(streams, SHORT, targets=("slow.model",), requests=4)
-    caller = LiveCaller(replace(hanging.endpoint, read_timeout_s=40))
+    caller = LiveCaller(replace(hanging.endpoint, read_timeout_s=90))
     runner = Runner(caller, PriceList(load_prices(), hanging.targets), SpendLimit(None))
     (stage,) = hanging.stages()
-    threading.Timer(0.5, runner.interrupt).start()
+
+    def interrupt_when_under_way() -> None:
+        while streams.service._draws.get("slow.model", 0) < 2:
+            time.sleep(0.02)
+        runner.interrupt()
+
+    thread = threading.Thread(target=interrupt_when_under_way, daemon=True)
+    thread.start()
     started = time.monotonic()
     ended = runner.run([replace(stage, firsts=())])
-    assert time.monotonic() - started < 8
-    assert {m.status for m in ended.measurements} == {"error"}
+    assert time.monotonic() - started < 45  # and not the 60 s of an answer
+    thread.join(5)
+    assert [m.status for m in ended.measurements] == ["error", "error"]
     caller.close()
 
 

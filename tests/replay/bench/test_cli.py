@@ -57,7 +57,8 @@ def test_a_run_writes_all_it_found(folder: Path) -> None:
     summary = json.loads((folder / "summary.json").read_text())
     cells = {cell["arm"]: cell for cell in summary["cells"]}
     p50 = {arm: cell["metrics"]["ttft_ms"]["quantiles"]["p50"] for arm, cell in cells.items()}
-    assert p50["connection=cold"]["value"] - p50["connection=reused"]["value"] > 15
+    assert p50["connection=cold"]["value"] >= 20 + 30
+    assert p50["connection=reused"]["value"] >= 20
     assert cells["connection=cold"]["metrics"]["ttft_ms"]["quantiles"]["p99"]["needed"] == 368
 
 
@@ -72,7 +73,7 @@ def test_a_report_is_the_same_again(folder: Path) -> None:
 
 
 def test_two_runs_are_compared(streams: RunningStreams, folder: Path, tmp_path: Path) -> None:
-    streams.put({"models": {"quick.model": {**QUICK, "ttft_ms": [80, 90], "connection_setup_ms": 30}}})
+    streams.put({"models": {"quick.model": {**QUICK, "ttft_ms": [400, 410], "connection_setup_ms": 30}}})
     later = tmp_path / "two"
     bench(
         *("run", "quick=quick.model", "--connection", "cold,reused", "--requests", "10", "--concurrency", "4"),
@@ -82,7 +83,7 @@ def test_two_runs_are_compared(streams: RunningStreams, folder: Path, tmp_path: 
     assert done.exit_code == 0, done.output
     for cell in json.loads(done.output)["cells"].values():
         assert cell["p50"]["verdict"] == "slower"
-        assert 40 < cell["p50"]["difference_ms"] < 80
+        assert cell["p50"]["difference_ms"] > 100  # 380, less what this machine added to the first run
         assert cell["p99"]["verdict"] == "too few samples"
     assert "↑" in bench("compare", str(folder), str(later)).output
     done = bench("compare", str(folder), str(tmp_path / "nowhere"))

@@ -2,7 +2,8 @@
 
 Beside what Bedrock sends, a stream's answer carries headers that say what was planned, so that a measurement can be
 held against the truth: ``x-tailcast-ttft-ms`` and ``x-tailcast-total-ms`` (since the request came in, the wait for a
-slot counted), ``x-tailcast-region`` (which served it) and ``x-tailcast-draw``.
+slot counted), ``x-tailcast-region`` (which served it) and ``x-tailcast-draw``. When the parts really left is to be had
+at :data:`SENT_PATH`, so that the server's own error can be told from the client's.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import json
 import re
 import time
 import uuid
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -45,6 +46,12 @@ from replay.errors import InputError
 SETTINGS_PATH: Final = "/_tailcast/bedrock/streams"
 """PUT ``{"models": {…}, "faults": {…}, "forget": true}``; GET gives the models' ids and the faults."""
 
+SENT_PATH: Final = "/_tailcast/bedrock/streams/sent"
+"""GET gives the latest :data:`SENT_KEPT` complete answers: request id and moments, seconds of the system's monotonic
+clock (on Linux that of :func:`time.perf_counter` in every process)."""
+
+SENT_KEPT: Final = 4_096
+
 BODY_LIMIT_BYTES: Final = 25_000_000
 """Bedrock's largest request body (InvokeModel: 25,000,000 characters)."""
 
@@ -67,6 +74,16 @@ class _Plan:
     fault: Fault | None
     region: str
     draw: int
+
+
+@dataclass(frozen=True)
+class Sent:
+    """When an answer's parts really left, seconds of the event loop's clock."""
+
+    request_id: str
+    arrived_s: float
+    first_token_s: float
+    end_s: float
 
 
 class StreamingBedrock:
@@ -107,12 +124,13 @@ class StreamingBedrock:
         self._draws: defaultdict[str, int] = defaultdict(int)
         self._last_s: dict[str, float] = {}
         self._slots: dict[str, asyncio.Semaphore] = {}
+        self._sent: deque[Sent] = deque(maxlen=SENT_KEPT)
         self._known_connections: WeakSet[asyncio.BaseTransport] = WeakSet()
 
     @staticmethod
     def serves(method: str, path: str) -> bool:
         """Say whether a request (its path still percent-encoded) is for this service."""
-        if path == SETTINGS_PATH or listing.is_listing(method, path):
+        if path in (SETTINGS_PATH, SENT_PATH) or listing.is_listing(method, path):
             return True
         return method == "POST" and _MODEL_PATH.fullmatch(path) is not None
 
@@ -125,6 +143,8 @@ class StreamingBedrock:
             body = await read_body(request, BODY_LIMIT_BYTES)
             if path == SETTINGS_PATH:
                 return self._settings(request.method, _json(body) if body else {})
+            if path == SENT_PATH:
+                return json_answer({"sent": [vars(sent) for sent in self._sent]})
             key, region = self._caller(request)
             if key in self.faults.expired_access_keys:
                 message = "The security token included in the request is expired"
@@ -205,7 +225,7 @@ class StreamingBedrock:
             ending = _ending(parsed, use, planned)
             plan = _Plan(planned, dialect, ending, fault, served_in, index)
             try:
-                return await _send(request, plan, arrived_s, request_id)
+                return await _send(request, plan, arrived_s, request_id, self._sent.append)
             except ConnectionError:  # the caller has left: nobody to tell
                 return web.Response(status=499)
             finally:
@@ -273,7 +293,9 @@ def _ending(parsed: StreamRequest, use: Use, planned: Schedule) -> Ending:
     )
 
 
-async def _send(request: web.BaseRequest, plan: _Plan, arrived_s: float, request_id: str) -> web.StreamResponse:
+async def _send(
+    request: web.BaseRequest, plan: _Plan, arrived_s: float, request_id: str, on_sent: Callable[[Sent], None]
+) -> web.StreamResponse:
     """Send an answer, each part at its moment; an early end where the plan has a fault."""
     planned, dialect = plan.schedule, plan.dialect
     response = web.StreamResponse(
@@ -288,6 +310,7 @@ async def _send(request: web.BaseRequest, plan: _Plan, arrived_s: float, request
     )
     loop = asyncio.get_running_loop()
     head = dialect.start()
+    first_token_s = sent_s = 0.0
     for index in range(planned.reasoning_tokens):
         frame = dialect.reasoning(word(index))
         if not frame:
@@ -312,8 +335,11 @@ async def _send(request: web.BaseRequest, plan: _Plan, arrived_s: float, request
         await _until(loop, due_s)
         if index >= ends_early_at:
             return await _break(request, response, plan.fault, frame)
+        sent_s = loop.time()
+        first_token_s = first_token_s or sent_s
         await response.write(frame)
     await response.write_eof()
+    on_sent(Sent(request_id, arrived_s, first_token_s, sent_s))
     return response
 
 
