@@ -4,15 +4,29 @@ from __future__ import annotations
 
 import math
 import threading
+from collections.abc import Mapping
+from typing import Final
 
 from replay.bench.arms import Arm
 from replay.bench.targets import Target, rates_of
 from replay.errors import InputError
 from simulator.cost import Prices, TokenRates
 
+TIER_FACTORS: Final[Mapping[str, float]] = {"default": 1.0, "priority": 1.75, "flex": 0.5, "reserved": 1.0}
+"""A service tier's price, in units of the standard tier's (Bedrock pricing page: priority 75 % more, flex half).
+Reserved capacity is paid for by the month; its tokens are counted at the standard price."""
+OPTIMIZED_FACTOR: Final = 1.25
+"""Of latency-optimized inference (Bedrock pricing page: Nova Pro 1.00 for 0.80 USD a million tokens, Claude 3.5 Haiku
+alike). No list tells it by model; some models cost the same."""
+
+
+def price_factor(arm: Arm) -> float:
+    """Give what an arm's tokens cost, in units of the standard price."""
+    return TIER_FACTORS[arm.tier] * (OPTIMIZED_FACTOR if arm.latency == "optimized" else 1.0)
+
 
 class PriceList:
-    """Token prices of the targets.
+    """Token prices of the targets, for the arms' tiers.
 
     Parameters
     ----------
@@ -37,7 +51,9 @@ class PriceList:
         if rates is None:
             return None
         dearest = max(rates.input, rates.cache_write)
-        return (arm.input_tokens * 1.1 * dearest + arm.output_tokens * rates.output) / 1e6
+        # A tier that is not to be had is served, and charged, as standard.
+        factor = max(price_factor(arm), 1.0)
+        return factor * (arm.input_tokens * 1.1 * dearest + arm.output_tokens * rates.output) / 1e6
 
     def expected_usd(self, target: str, arm: Arm) -> float | None:
         """Give what a request costs if it goes as planned."""
@@ -45,12 +61,12 @@ class PriceList:
         if rates is None:
             return None
         rate = {"write": rates.cache_write, "read": rates.cache_read}.get(arm.cache, rates.input)
-        return (arm.input_tokens * rate + arm.output_tokens * rates.output) / 1e6
+        return price_factor(arm) * (arm.input_tokens * rate + arm.output_tokens * rates.output) / 1e6
 
     def actual_usd(
-        self, target: str, input_tokens: int, output_tokens: int, cache_read: int, cache_write: int
+        self, target: str, arm: Arm, input_tokens: int, output_tokens: int, cache_read: int, cache_write: int
     ) -> float | None:
-        """Give what a request did cost."""
+        """Give what a request did cost, if the tier that was asked for served it."""
         rates = self._rates[target]
         if rates is None:
             return None
@@ -60,7 +76,7 @@ class PriceList:
             cache_read * rates.cache_read,
             cache_write * rates.cache_write,
         )
-        return sum(parts) / 1e6
+        return price_factor(arm) * sum(parts) / 1e6
 
 
 class SpendLimit:

@@ -110,7 +110,8 @@ class LiveCaller:
             arguments = converse_arguments(target.model_id, prompt, arm)
             return self._converse.call(target.region, arguments, fresh=fresh, keep=not fresh, wait_until=wait_until)
         text = f"{prompt.system}\n{prompt.user}"
-        return post(self._direct[target.label], text, self._pool, fresh=fresh, wait_until=wait_until)
+        address = self._direct[target.label]
+        return post(address, text, arm.output_tokens, self._pool, fresh=fresh, wait_until=wait_until)
 
     def abort(self) -> None:
         """Break every call that is under way."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Final
 
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+
+RENEW: Final = "; renew the credentials"
 
 
 @dataclass(frozen=True)
@@ -18,6 +21,8 @@ class Endpoint:
     """None: AWS's own address for each service, or ``AWS_ENDPOINT_URL``."""
     connect_timeout_s: float = 10.0
     read_timeout_s: float = 60.0
+    api_headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """What a deployed API wants to be sent, such as ``x-api-key``; written nowhere."""
 
     errors: ClassVar[tuple[type[Exception], ...]] = (BotoCoreError, ClientError)
     """What a call raises when it fails."""
@@ -39,6 +44,11 @@ class Endpoint:
         )
 
     @staticmethod
+    def is_expired(error: str | None) -> bool:
+        """Whether an explained error says that the credentials hold no longer: nothing after it can succeed."""
+        return error is not None and error.endswith(RENEW)
+
+    @staticmethod
     def explain(error: Exception) -> str:
         """Say in a few words why a call failed, and what to do where that is known."""
         if isinstance(error, NoCredentialsError):
@@ -46,6 +56,6 @@ class Endpoint:
         if isinstance(error, ClientError):
             found = error.response.get("Error", {})
             code, message = found.get("Code", "unknown"), found.get("Message", "")
-            hint = "; renew the credentials" if code.startswith("ExpiredToken") else ""
+            hint = RENEW if code.startswith("ExpiredToken") else ""
             return f"{code}: {' '.join(str(message).split())}{hint}"
         return " ".join(str(error).split()) or type(error).__name__

@@ -1,6 +1,7 @@
-"""One POST of ``{"prompt": …}`` to a deployed API, a stream URL or a function's alias, timed like a model's stream.
+"""One POST of a prompt to a deployed API, a stream URL or a function's alias, timed like a model's stream.
 
-Its first piece of body counts as the first token: true of a stream; of an answer in one piece it is the whole answer.
+Server-sent events are read (:mod:`replay.bench.server_events`): the first token is the first of the answer. Of any
+other answer the first piece of body counts as the first token; of an answer in one piece that is the whole answer.
 An alias is asked for the tail of its log too, in which Lambda's REPORT line and the function's own record stand, so
 that a benchmark of an alias gives a whole trace: INIT, duration, model call, memory.
 """
@@ -19,10 +20,12 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.session import get_session
 
-from replay.bench.clients import Endpoint
+from replay.bench.clients import RENEW, Endpoint
 from replay.bench.sdk import Outcome
+from replay.bench.server_events import CONTENT_TYPE as EVENT_STREAM
+from replay.bench.server_events import EventReader
 from replay.bench.targets import Target
-from replay.bench.transport import ConnectionPool
+from replay.bench.transport import ArrivingResponse, ConnectionPool
 from replay.errors import CloudError, InputError
 from replay.record.lines import FunctionRecord, Start, read_line
 from simulator.importers.report_lines import Report
@@ -33,6 +36,8 @@ _TOKENS = {
     "cacheReadInputTokens": ("cache_read_tokens", "cacheReadInputTokens"),
     "cacheWriteInputTokens": ("cache_write_tokens", "cacheWriteInputTokens"),
 }
+
+_MESSAGES = ("message", "Message", "errorMessage", "error")
 
 
 @dataclass(frozen=True)
@@ -55,7 +60,8 @@ def address_of(endpoint: Endpoint, target: Target) -> Address:
         A function, and no credentials to sign with.
     """
     if target.kind == "http":
-        return Address(target.model_id, {})
+        # An answer from the function's response cache would be none of the model's.
+        return Address(target.model_id, {"Cache-Control": "no-store", **endpoint.api_headers})
     _, _, name = target.model_id.partition(":")
     function, _, alias = name.partition(":")
     if not function:
@@ -70,7 +76,13 @@ def address_of(endpoint: Endpoint, target: Target) -> Address:
 
 
 def post(
-    address: Address, prompt: str, pool: ConnectionPool, *, fresh: bool, wait_until: Callable[[], float]
+    address: Address,
+    prompt: str,
+    max_tokens: int,
+    pool: ConnectionPool,
+    *,
+    fresh: bool,
+    wait_until: Callable[[], float],
 ) -> Outcome:
     """Make one request; a failure is an outcome, not an exception.
 
@@ -78,8 +90,8 @@ def post(
     ----------
     address
         Where to.
-    prompt
-        What to send.
+    prompt, max_tokens
+        What to send: the prompt, and the longest answer that is wanted.
     pool
         Where the connection comes from.
     fresh
@@ -91,7 +103,8 @@ def post(
     connection = pool.take(address.url, fresh=fresh)
     outcome.opened = not connection.is_open
     headers = {"Content-Type": "application/json", "Host": urlsplit(address.url).netloc, **address.headers}
-    request = AWSRequest("POST", address.url, headers=headers, data=json.dumps({"prompt": prompt}).encode())
+    body = json.dumps({"prompt": prompt, "max_tokens": max_tokens})
+    request = AWSRequest("POST", address.url, headers=headers, data=body.encode())
     try:
         if address.sign is not None:
             address.sign(request)
@@ -100,13 +113,16 @@ def post(
         wait_until()
         response = connection.send(outcome.moments)
         outcome.headers = {name.lower(): value for name, value in response.headers.items()}
-        body = b""
-        for piece in response.stream():
-            outcome.deltas_s.append(outcome.moments.arrival_s)
-            body += piece
-        outcome.last_s = outcome.moments.arrival_s
         outcome.request_id = outcome.headers.get("x-request-id") or outcome.headers.get("x-amzn-requestid")
-        _read_answer(response.status, body, outcome)
+        if outcome.headers.get("content-type", "").startswith(EVENT_STREAM) and response.status == 200:
+            _read_events(response, outcome)
+        else:
+            answer = b""
+            for piece in response.stream():
+                outcome.deltas_s.append(outcome.moments.arrival_s)
+                answer += piece
+            outcome.last_s = outcome.moments.arrival_s
+            _read_answer(response.status, answer, outcome)
         _read_log_tail(outcome)
     except TimeoutError as error:
         outcome.status, outcome.error = "timeout", f"{type(error).__name__}: no byte in time"
@@ -119,6 +135,24 @@ def post(
     return outcome
 
 
+def _read_events(response: ArrivingResponse, outcome: Outcome) -> None:
+    reader = EventReader()
+    try:
+        for piece in response.stream():
+            reader.feed(piece, outcome.moments.arrival_s)
+            outcome.last_s = outcome.moments.arrival_s
+    finally:
+        outcome.deltas_s, outcome.reasoning_s = reader.deltas_s, reader.reasoning_s
+    if reader.error is not None:
+        outcome.status, outcome.error = reader.status, _said(reader.error) or "the stream ended with an error"
+    elif reader.done is None:
+        outcome.status, outcome.error = "error", "the stream ended before its done event"
+    else:
+        outcome.stop_reason = reader.done.get("stop_reason")
+        outcome.usage = _usage(reader.done)
+        outcome.server_ms = reader.done.get("total_execution_ms")
+
+
 def _read_answer(http_status: int, body: bytes, outcome: Outcome) -> None:
     """Tell how it ended and what it used, from the answer of an API or, wrapped in one, of a function."""
     document = _object(body)
@@ -126,18 +160,35 @@ def _read_answer(http_status: int, body: bytes, outcome: Outcome) -> None:
     if document is not None and isinstance(document.get("statusCode"), int):
         # A function invoked directly answers 200, and what the gateway would answer stands in its payload.
         status = document["statusCode"] if 200 <= http_status < 300 else http_status
-        document = _object(document["body"]) if isinstance(document.get("body"), str) else None
+        document = _object(document["body"]) if isinstance(document.get("body"), str) else document
     outcome.status = _status(status, failed="x-amz-function-error" in outcome.headers)
     if outcome.status != "ok":
-        outcome.error = f"HTTP {status}" if status >= 300 else outcome.headers["x-amz-function-error"]
+        what = f"HTTP {status}" if status >= 300 else outcome.headers["x-amz-function-error"]
+        outcome.error = ": ".join(filter(None, (what, _said(document or {}))))
+        if "ExpiredToken" in f"{outcome.error}{outcome.headers.get('x-amzn-errortype', '')}":
+            outcome.error = f"{outcome.error}{RENEW}"
         return
-    usage = document.get("usage") if document is not None else None
-    if isinstance(usage, Mapping):
-        outcome.usage = {
-            key: next(usage[name] for name in names if name in usage)
-            for key, names in _TOKENS.items()
-            if any(name in usage for name in names)
-        }
+    outcome.usage = _usage(document or {})
+
+
+def _usage(document: Mapping[str, Any]) -> dict[str, int]:
+    usage = document.get("usage")
+    if not isinstance(usage, Mapping):
+        return {}
+    return {
+        key: next(usage[name] for name in names if name in usage)
+        for key, names in _TOKENS.items()
+        if any(name in usage for name in names)
+    }
+
+
+def _said(document: Mapping[str, Any]) -> str:
+    """Give what an error says of itself, on one line and not too long."""
+    nested = document.get("error")
+    if isinstance(nested, Mapping):
+        return _said(nested)
+    found = next((document[name] for name in _MESSAGES if isinstance(document.get(name), str)), "")
+    return " ".join(found.split())[:200]
 
 
 def _read_log_tail(outcome: Outcome) -> None:

@@ -11,7 +11,8 @@ where the arms for it were not measured.
     prefill           slope of TTFT over input tokens (Theil-Sen) x tokens of the prompt; without a cache
     cache             off - read, what a cached prompt saves
     queue             highest load - lowest load
-    rest              median TTFT - the parts above that lie in it: scheduling, and the model's own fixed cost
+    rest              median TTFT - the parts above that lie in it: scheduling, and the model's own fixed cost; its
+                      interval takes the parts as independent, which makes it wider than it need be
     decode            (total - TTFT) / (output tokens - 1)
 """
 
@@ -80,8 +81,10 @@ def _decompose_target(
     saved = _difference(target, "cache", cells, run, reference, replace(arm, cache="read"), "--cache off,read")
     if saved.estimate is not None:
         saved = replace(saved, estimate=_negated(saved.estimate), how=f"{saved.how}, sign turned: what it saves")
-    inside = [part.estimate.value for part in parts if part.in_ttft and part.estimate is not None]
-    rest = Estimate(base.value - sum(inside), None, None, base.samples)
+    rest = base
+    for part in parts:
+        if part.in_ttft and part.estimate is not None:
+            rest = difference_estimate(rest, part.estimate)
     whole = Part(target, "median TTFT", base, f"cell {reference[1]}, {reference[2]}", in_ttft=False)
     left = Part(target, "rest: scheduling and fixed cost", rest, "median TTFT less the parts in it", in_ttft=False)
     return [whole, *parts, replace(saved, in_ttft=False), left, _decode(target, cells[reference])]

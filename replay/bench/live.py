@@ -19,15 +19,25 @@ from simulator.quantiles import quantile
 
 _EVERY_S = 0.5
 """A redraw takes milliseconds of the interpreter that the measurement shares: seldom is better."""
+_LINE_EVERY_S = 10.0
 _MOST_CELLS = 24
 
 
 @contextmanager
 def shown(benchmark: Benchmark, expected: Expectation) -> Iterator[Callable[[Progress], None]]:
-    """Show running figures where stderr is a terminal; else nothing."""
+    """Show running figures on stderr: a live table in a terminal, else a line now and then."""
     console = Console(stderr=True)
+    redrawn_s = time.monotonic()
     if not console.is_terminal:
-        yield lambda _: None
+
+        def tell(progress: Progress) -> None:
+            nonlocal redrawn_s
+            now_s = time.monotonic()
+            if now_s - redrawn_s >= _LINE_EVERY_S:
+                redrawn_s = now_s
+                console.print(_line(progress, benchmark, expected), soft_wrap=True, markup=False, highlight=False)
+
+        yield tell
         return
     redrawn_s = 0.0
     with Live(console=console, auto_refresh=False, transient=True) as live:
@@ -42,10 +52,14 @@ def shown(benchmark: Benchmark, expected: Expectation) -> Iterator[Callable[[Pro
         yield show
 
 
-def _picture(progress: Progress, benchmark: Benchmark, expected: Expectation) -> Group:
+def _line(progress: Progress, benchmark: Benchmark, expected: Expectation) -> str:
     limit = "" if benchmark.spend_limit_usd is None else f" of {benchmark.spend_limit_usd:g}"
     cost = "cost unknown" if expected.expected_usd is None else f"{progress.spent_usd:.4f}{limit} USD"
-    head = Text(f"{progress.done} of {progress.planned} requests, {progress.under_way} under way, {cost}")
+    return f"{progress.done} of {progress.planned} requests, {progress.under_way} under way, {cost}"
+
+
+def _picture(progress: Progress, benchmark: Benchmark, expected: Expectation) -> Group:
+    head = Text(_line(progress, benchmark, expected))
     table = Table(box=None, pad_edge=False)
     for column in ("cell", "n", "not ok", "TTFT p50 ms", "TTFT p95 ms", "total p50 ms"):
         table.add_column(column, justify="left" if column == "cell" else "right")

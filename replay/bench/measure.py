@@ -106,7 +106,12 @@ def _cost_usd(item: Item, tokens: dict[str, int | None], outcome: Outcome, price
     """Price a request. A stream that broke off was paid for too, but says no token counts: its highest cost stands."""
     if tokens["input"] is not None and tokens["output"] is not None:
         return prices.actual_usd(
-            item.target.label, tokens["input"], tokens["output"], tokens["read"] or 0, tokens["write"] or 0
+            item.target.label,
+            item.arm,
+            tokens["input"],
+            tokens["output"],
+            tokens["read"] or 0,
+            tokens["write"] or 0,
         )
     if outcome.status == "ok" or outcome.deltas_s:
         return prices.at_most_usd(item.target.label, item.arm)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -22,6 +23,7 @@ a connection or to fill the prompt cache. ``measured``: what the figures are of.
 
 FORMAT: Final = 1
 _FUNCTION_COLUMNS: Final = ("version", "cold", "init_ms", "duration_ms", "billed_ms", "memory_mb", "max_memory_mb")
+_DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
 RUN_FILE: Final = "run.json"
 MEASUREMENTS_FILE: Final = "measurements.parquet"
 
@@ -225,6 +227,30 @@ def read_run(folder: Path) -> Run:
         warnings=tuple(document["warnings"]),
         settings=document["settings"],
     )
+
+
+def run_of(text: str, runs: Path = Path("runs")) -> Path:
+    """Give the folder that ``text`` names: itself, or the last run of a day (UTC), such as ``2026-01-31``, in ``runs``.
+
+    Raises
+    ------
+    InputError
+        No run was made that day.
+    """
+    if not _DATE.fullmatch(text) or Path(text).exists():
+        return Path(text)
+    found: list[tuple[str, Path]] = []
+    for path in runs.glob(f"*/{RUN_FILE}"):
+        try:
+            document = json.loads(path.read_text(encoding="utf-8"))
+            started_at = document["started_at"] if "arms" in document else ""
+        except (OSError, ValueError, LookupError, TypeError):
+            continue  # of another kind, or broken: not what is looked for
+        if started_at.startswith(text):
+            found.append((started_at, path.parent))
+    if not found:
+        raise InputError(f"{text}: no benchmark run of that day in {runs}; name the run's folder")
+    return max(found)[1]
 
 
 def traces(run: Run) -> dict[str, Trace]:

@@ -8,6 +8,7 @@ at which it is built. Garbage collection rests meanwhile: a collection stops all
 from __future__ import annotations
 
 import gc
+import math
 import sys
 import threading
 import time
@@ -19,6 +20,7 @@ from typing import Final
 
 from replay.bench.budget import PriceList, SpendLimit
 from replay.bench.calls import Caller, Request
+from replay.bench.clients import Endpoint
 from replay.bench.measure import make_measurement
 from replay.bench.plan import Item, Load, Stage
 from replay.bench.records import Measurement, Phase
@@ -49,7 +51,7 @@ class Ended:
 
     measurements: tuple[Measurement, ...]
     reason: str
-    """``complete``, ``interrupted`` or ``spend limit reached``."""
+    """``complete``, ``interrupted``, or why it ended early: the spend limit, or credentials that expired."""
     warnings: tuple[str, ...]
 
 
@@ -84,6 +86,7 @@ class Runner:
         self._on_progress = on_progress or (lambda _: None)
         self._stop = threading.Event()
         self._over_limit = False
+        self._expired = False
         self._refusals: dict[tuple[str, str], int] = {}
         self._given_up: dict[tuple[str, str], str] = {}
         self._warnings: list[str] = []
@@ -106,12 +109,14 @@ class Runner:
                     self._run_stage(stage, progress, started_s)
         except KeyboardInterrupt:
             interrupted = True
-        interrupted = interrupted or (self._stop.is_set() and not self._over_limit)
+        interrupted = interrupted or (self._stop.is_set() and not self._over_limit and not self._expired)
         for (target, arm), why in self._given_up.items():
             self._warnings.append(f"{target}, {arm}: given up after {GIVE_UP_AFTER} refusals: {why}")
         reason = "interrupted" if interrupted else "complete"
         if self._over_limit:
             reason = f"spend limit reached; {progress.planned - progress.done} requests were not sent"
+        elif self._expired:
+            reason = f"the credentials expired; {progress.planned - progress.done} requests were not sent"
         ordered = tuple(sorted(progress.measurements, key=lambda m: (m.intended_s, m.sequence)))
         return Ended(ordered, reason, tuple(self._warnings))
 
@@ -128,13 +133,12 @@ class Runner:
                     break
         for item in stage.firsts:
             if not self._stop.is_set() and (estimate := self._reserve(item)) is not None:
-                progress.measurements.append(self._one(item, "first", stage.load, None, started_s, estimate))
+                self._keep(self._one(item, "first", stage.load, None, started_s, estimate), progress)
                 progress.done += 1
         reading = {(item.target.label, item.key): item for item in stage.items if item.arm.cache == "read"}
         for item in reading.values():
             if not self._stop.is_set() and (estimate := self._reserve(item)) is not None:
-                measurement = self._one(item, "warmup", stage.load, None, started_s, estimate)
-                progress.measurements.append(measurement)
+                self._keep(self._one(item, "warmup", stage.load, None, started_s, estimate), progress)
 
     def _run_stage(self, stage: Stage, progress: Progress, started_s: float) -> None:
         load = stage.load
@@ -169,10 +173,13 @@ class Runner:
                 self._finish(pending, progress)
 
     def _finish(self, pending: set[Future[Measurement]], progress: Progress) -> None:
-        """Wait a little for what is under way, then break it; either way it is collected."""
-        if self._stop.is_set():
+        """Wait a little for what is under way, then break it; either way it is collected.
+
+        At the spend limit it is waited for to its end: it will be paid for.
+        """
+        if self._stop.is_set() and not self._over_limit:
             pending = {future for future in pending if not future.cancel()}
-        deadline_s = time.perf_counter() + GRACE_S
+        deadline_s = math.inf if self._over_limit else time.perf_counter() + GRACE_S
         try:
             while pending and time.perf_counter() < deadline_s:
                 pending = self._collect(pending, progress, timeout_s=0.1)
@@ -202,7 +209,7 @@ class Runner:
 
     def _note(self, future: Future[Measurement], progress: Progress) -> None:
         measurement = future.result()
-        progress.measurements.append(measurement)
+        self._keep(measurement, progress)
         progress.done += 1
         progress.under_way -= 1
         progress.spent_usd = self._limit.spent_usd
@@ -214,6 +221,12 @@ class Runner:
         elif measurement.status == "ok":
             self._refusals[cell] = -(10**9)  # it can do it: later refusals are not the arm's fault
         self._on_progress(progress)
+
+    def _keep(self, measurement: Measurement, progress: Progress) -> None:
+        progress.measurements.append(measurement)
+        if Endpoint.is_expired(measurement.error):
+            self._expired = True
+            self._stop.set()
 
     def _reserve(self, item: Item) -> float | None:
         """Set the request's highest cost aside; None ends the run."""

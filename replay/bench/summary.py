@@ -183,8 +183,16 @@ def compare_cells(groups: Mapping[str, Sequence[Measurement]], metric: str, figu
 
 def to_json(summary: Summary) -> dict[str, Any]:
     """Give a summary as JSON types; NaN and infinity become null."""
-    document: dict[str, Any] = _plain(asdict(summary))
-    return document
+    document: dict[str, Any] = asdict(summary)
+    for cell, written in zip(summary.cells, document["cells"], strict=True):
+        for name, metric in cell.metrics.items():
+            written["metrics"][name]["variance"] = asdict(metric.variance)
+            written["metrics"][name]["worst_to_best"] = metric.worst_to_best
+    for comparison, written in zip(summary.comparisons, document["comparisons"], strict=True):
+        for difference, each in zip(comparison.differences, written["differences"], strict=True):
+            each["verdict"] = difference.verdict
+    plain: dict[str, Any] = _plain(document)
+    return plain
 
 
 def _cell(cell: Cell, label: str, rows: Sequence[Measurement], first: Measurement | None) -> CellSummary:

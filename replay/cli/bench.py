@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -91,6 +92,8 @@ def run(
     A target is [NAME=]MODEL[@REGION] with a model or inference-profile id, the address of a deployed API or stream, or
     lambda:FUNCTION:ALIAS. Every combination of the options below is one arm, and all are interleaved in random
     order. Ctrl-C keeps what was measured (exit code 130).
+
+    An API that wants a key or a token is sent TAILCAST_API_KEY as x-api-key, TAILCAST_API_TOKEN as bearer.
     """
     from replay.bench.arms import factorial, parse_arm
     from replay.bench.benchmark import Benchmark, expect, run_benchmark
@@ -111,7 +114,7 @@ def run(
         seed=seed,
         spend_limit_usd=spend_limit_usd,
         prices=prices,
-        endpoint=Endpoint(endpoint_url),
+        endpoint=Endpoint(endpoint_url, api_headers=_api_headers()),
         max_in_flight=max_in_flight,
     )
     expected = expect(benchmark)
@@ -155,20 +158,27 @@ def report(folder: Path, every_request: bool, png: bool, as_json: bool) -> None:
 
 
 @bench.command()
-@click.argument("first", type=_RUN)
-@click.argument("second", type=_RUN)
+@click.argument("first")
+@click.argument("second")
 @click.option("--metric", type=click.Choice(["ttft_ms", "total_ms", "inter_token_ms"]), default="ttft_ms")
 @options.as_json
-def compare(first: Path, second: Path, metric: str, as_json: bool) -> None:
-    """Compare two runs, cell by cell: the second less the first, with intervals that hold together."""
+def compare(first: str, second: str, metric: str, as_json: bool) -> None:
+    """Compare two runs, cell by cell: the second less the first, with intervals that hold together.
+
+    A run is its folder, or a date (2026-01-31): then the last run of that day (UTC) in ./runs.
+    """
     from replay.bench.across import compare_runs
-    from replay.bench.records import read_run
+    from replay.bench.records import read_run, run_of
     from simulator.terminal import console
 
-    found = compare_runs(read_run(first), read_run(second), metric)
+    folders = [run_of(text) for text in (first, second)]
+    found = compare_runs(read_run(folders[0]), read_run(folders[1]), metric)
     if as_json:
         click.echo(json.dumps(found.to_json(), indent=2))
         return
+    for text, folder in zip((first, second), folders, strict=True):
+        if text != str(folder):
+            console(stderr=True).print(f"{text}: {folder}", markup=False)
     for table in found.tables():
         console().print(table.rich(), "")
     for note in found.notes:
@@ -237,6 +247,16 @@ def _loads(
     if arrivals is not None:
         loads.append(Load(trace=read_trace(arrivals), speed=speed))
     return tuple(loads) or (Load(concurrency=1),)
+
+
+def _api_headers() -> dict[str, str]:
+    """Give what a deployed API is sent. From the environment: an option's value stands in the list of processes."""
+    headers = {}
+    if key := os.environ.get("TAILCAST_API_KEY"):
+        headers["x-api-key"] = key
+    if token := os.environ.get("TAILCAST_API_TOKEN"):
+        headers["Authorization"] = f"Bearer {token}"
+    return headers
 
 
 def _configured_region() -> str:

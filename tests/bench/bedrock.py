@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -38,16 +38,16 @@ LLMETER = "llmeter==0.2.0"
 LLMETER_VENV = Path("build/bench/llmeter-venv")
 
 
-def main() -> None:
+def main(only: Sequence[str] = ()) -> None:
+    """Measure all parts, or those that are named: ``python -m tests.bench.bedrock known_truth``."""
     figures: dict[str, Figure] = {}
-    figures |= coverage()
+    if not only or "coverage" in only:
+        figures |= coverage()
     with LocalCloud(CloudConfig(region=REGION)) as cloud:
         os.environ.update(cloud.environment())
-        url = cloud.endpoint_url
-        figures |= known_truth(url)
-        figures |= published_table(url)
-        figures |= cold_against_warm(url)
-        figures |= beside_llmeter(url)
+        for part in (known_truth, published_table, cold_against_warm, beside_llmeter):
+            if not only or part.__name__ in only:
+                figures |= part(cloud.endpoint_url)
     write_report("bedrock", figures)
 
 
@@ -370,4 +370,4 @@ def _simulated(sample: Any) -> Run:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -18,7 +18,6 @@ from replay.bench.plan import Load
 from replay.bench.records import Run, read_run, write_run
 from replay.bench.runner import Progress, Runner
 from replay.bench.summary import summarise, values_of
-from replay.bench.targets import Target
 from replay.errors import InputError
 from simulator.cost import load_prices
 from simulator.trace import read_trace
@@ -167,8 +166,25 @@ def test_expired_credentials_are_said_once_and_end_it_soon(
     streams.put({"models": {"quick.model": QUICK}, "faults": {"expired_access_keys": ["OLD"]}})
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "OLD")
     run = run_benchmark(benchmark(streams, SHORT, requests=30))
-    assert len(run.measurements) < 12
-    assert any("renew the credentials" in warning for warning in run.warnings)
+    assert [(m.phase, m.status) for m in run.measurements] == [("first", "rejected")]
+    assert run.ended == "the credentials expired; 30 requests were not sent"
+    assert "renew the credentials" in (run.measurements[0].error or "")
+
+
+def test_credentials_that_expire_in_the_middle_end_it_and_keep_what_was_measured(streams: RunningStreams) -> None:
+    streams.put({"models": {"quick.model": QUICK}})
+    wanted = benchmark(streams, SHORT, requests=4000)
+
+    def expire(progress: Progress) -> None:
+        if progress.done == 6:
+            streams.put({"faults": {"expired_access_keys": ["test"]}})
+
+    run = run_benchmark(wanted, on_progress=expire)
+    assert run.ended.startswith("the credentials expired; 39")
+    statuses = [m.status for m in run.measured()]
+    assert statuses.count("ok") >= 5
+    assert 1 <= statuses.count("rejected") <= 2  # what was under way
+    assert any("the credentials expired" in note for note in summarise(run).notes)
 
 
 def test_the_spend_limit_is_not_passed(streams: RunningStreams) -> None:
@@ -186,6 +202,23 @@ def test_the_spend_limit_is_not_passed(streams: RunningStreams) -> None:
     assert spent is not None
     assert 0.5 * limit < spent <= limit
     assert run.spent_usd() == pytest.approx(whole.expected_usd * len(run.measurements) / whole.requests, rel=0.05)
+
+
+def test_a_dearer_tier_reaches_the_limit_sooner(streams: RunningStreams) -> None:
+    model = "amazon.nova-pro-v1:0"
+    costs = {}
+    for arm in (
+        SHORT,
+        replace(SHORT, tier="priority"),
+        replace(SHORT, tier="flex"),
+        replace(SHORT, latency="optimized"),
+    ):
+        (m,) = run_benchmark(benchmark(streams, arm, targets=(model,), requests=1)).measured()
+        costs[arm.tier, arm.latency] = m.cost_usd or 0.0
+    standard = costs["default", "standard"]
+    assert costs["priority", "standard"] == pytest.approx(1.75 * standard)
+    assert costs["flex", "standard"] == pytest.approx(0.5 * standard)
+    assert costs["default", "optimized"] == pytest.approx(1.25 * standard)
 
 
 def test_a_spend_limit_needs_prices(streams: RunningStreams) -> None:
@@ -249,40 +282,3 @@ def test_a_run_comes_back_from_its_folder(streams: RunningStreams, tmp_path: Pat
     assert trace.metadata.models == {"quick.model": "quick.model"}
     with pytest.raises(InputError, match="no benchmark run here"):
         read_run(tmp_path / "nowhere")
-
-
-def test_a_deployed_api_is_measured_like_a_model(streams: RunningStreams) -> None:
-    import http.server
-    import json
-
-    class Api(http.server.BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_POST(self) -> None:
-            asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            document = {"response": "yes", "usage": {"input_tokens": len(asked["prompt"]) // 4, "output_tokens": 7}}
-            body = json.dumps(document).encode()
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
-            self.send_header("x-request-id", "r-1")
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Api)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        url = f"http://127.0.0.1:{server.server_address[1]}/genai"
-        wanted = replace(benchmark(streams, SHORT), targets=(Target(url, "us-east-1", "api"),))
-        run = run_benchmark(wanted)
-        assert ok_share(run) == 1.0
-        assert {m.output_tokens for m in run.measured()} == {7}
-        assert {m.request_id for m in run.measured()} == {"r-1"}
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join(5)

@@ -108,6 +108,7 @@ def test_the_rest_is_what_no_part_explains() -> None:
     rest = parts_of(make_run(), "profile")["rest: scheduling and fixed cost"]
     assert rest.estimate is not None
     assert rest.estimate.value == pytest.approx(350 - 20 - 50 - 100, abs=4)
+    assert rest.estimate.holds(350 - 20 - 50 - 100)
     regional = parts_of(make_run(), "regional")
     assert regional["routing"].estimate is not None
     assert regional["routing"].estimate.value == 0
@@ -176,6 +177,16 @@ def test_a_summary_is_plain_json_and_a_report_whole() -> None:
     median = document["cells"][0]["metrics"]["ttft_ms"]["quantiles"]["p50"]
     assert median.pop("value") == pytest.approx(460, abs=10)  # profile, cold
     assert median == {"low": None, "high": None, "samples": 4, "needed": 6}
+    metric = summarise(run).cells[0].metrics["ttft_ms"]
+    written = document["cells"][0]["metrics"]["ttft_ms"]
+    assert written["variance"]["value"] == pytest.approx(metric.standard_deviation.value**2)
+    assert written["worst_to_best"] == metric.worst_to_best > 1
+    assert {each["verdict"] for each in document["comparisons"][0]["differences"]} <= {
+        "lower",
+        "higher",
+        "unclear",
+        "too few",
+    }
     text = markdown(run, summarise(run))
     assert "(n≥368)" in text
     assert "#63 " in text
