@@ -15,7 +15,9 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from replay.bench.records import run_of
 from replay.cli import main
+from replay.errors import InputError
 from tests.replay.bench.conftest import QUICK, RunningStreams
 
 
@@ -177,3 +179,27 @@ def test_ctrl_c_keeps_what_was_measured(streams: RunningStreams, tmp_path: Path)
     assert run["ended"] == "interrupted"
     with (out / "measurements.csv").open() as file:
         assert len(list(csv.DictReader(file))) >= 25
+
+
+def test_a_run_can_be_named_by_its_day(folder: Path, tmp_path: Path) -> None:
+    started_at = json.loads((folder / "run.json").read_text())["started_at"]
+    assert run_of(started_at[:10], tmp_path) == folder
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "run.json").write_text("{}")
+    with pytest.raises(InputError, match="1999-01-01: no benchmark run of that day"):
+        run_of("1999-01-01", tmp_path)
+    assert run_of(str(folder)) == folder
+
+
+def test_progress_is_a_line_now_and_then_where_there_is_no_terminal(
+    streams: RunningStreams, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("replay.bench.live._LINE_EVERY_S", 0.0)
+    streams.put({"models": {"quick.model": QUICK}})
+    done = CliRunner().invoke(
+        main,
+        ["bench", "run", "quick.model", "--requests", "3", "--json", "--out", str(tmp_path / "run"), *at(streams)],
+    )
+    assert done.exit_code == 0
+    assert "3 of 4 requests, 0 under way, cost unknown\n" in done.stderr
+    assert json.loads(done.stdout)["ended"] == "complete"
