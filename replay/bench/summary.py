@@ -293,7 +293,8 @@ def _notes(cells: Sequence[CellSummary], run: Run) -> list[str]:
             if metric is not None and metric.outliers:
                 shown = ", ".join(f"#{o.sequence} {o.value_ms:.0f} ms" for o in metric.outliers[:5])
                 notes.append(
-                    f"{label}: {len(metric.outliers)} outliers in {METRICS[metric.metric]} ({shown}), all kept"
+                    f"{label}: {len(metric.outliers)} outlier{'s' if len(metric.outliers) > 1 else ''} in "
+                    f"{METRICS[metric.metric]} ({shown}), all kept"
                 )
         if cell.cache_hit_share is not None and "cache=read" in cell.arm and cell.cache_hit_share < 1:
             notes.append(f"{label}: only {cell.cache_hit_share:.0%} of the requests found the prompt cache")

@@ -5,14 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
+from rich.console import Group
 from rich.table import Table as RichTable
+from rich.text import Text
 
 from replay.bench.comparison import Difference
 from replay.bench.floor import Part
 from replay.bench.records import Measurement, Run
 from replay.bench.summary import LEVELS, METRICS, CellSummary, Comparison, Summary
 from simulator.intervals import Estimate
+
+_OF_WORDS: Final = ("how", "ended", "served in", "status", "the first is", "part")
+"""Columns of words: left-aligned, and folded where they are long."""
 
 
 @dataclass(frozen=True)
@@ -30,22 +36,24 @@ class Table:
         body = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in self.rows]
         return "\n".join([f"### {self.title}", "", head, rule, *body, ""])
 
-    def rich(self) -> RichTable:
+    def rich(self) -> Group:
         """Draw it for a terminal."""
-        table = RichTable(title=self.title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+        table = RichTable(box=None, pad_edge=False)
         for index, column in enumerate(self.columns):
-            first = index == 0
+            first, words = index == 0, column in _OF_WORDS
             table.add_column(
                 column,
-                justify="left" if first or column == "how" else "right",
+                justify="left" if first or words else "right",
                 overflow="fold",
-                no_wrap=not first and column != "how",
-                min_width=18 if first else None,
+                no_wrap=not first and not words,
+                min_width=18 if first else 10 if words else None,
             )
         for row in self.rows:
             # A figure's doubt stands below it: side by side, seven figures do not fit a terminal.
-            table.add_row(*(cell.replace(" [", "\n[").replace(" (n≥", "\n(n≥") for cell in row))
-        return table
+            cells = (cell.replace(" [", "\n[").replace(" (n≥", "\n(n≥") for cell in row)
+            table.add_row(*(Text(cell) for cell in cells))
+        # Above the table, not in it: a narrow table would fold its title.
+        return Group(Text(self.title, style="bold"), table)
 
 
 def summary_tables(summary: Summary) -> list[Table]:
@@ -113,7 +121,9 @@ def interval(estimate: Estimate) -> str:
         return "–"
     value = _figure(estimate.value)
     if estimate.low is not None and estimate.high is not None:
-        return f"{value} [{_figure(estimate.low)}–{_figure(estimate.high)}]"
+        # A dash between two numbers reads as a minus where one is negative.
+        between = " to " if estimate.low < 0 else "–"
+        return f"{value} [{_figure(estimate.low)}{between}{_figure(estimate.high)}]"
     return f"{value} (n≥{estimate.needed})" if estimate.needed else value
 
 
