@@ -52,6 +52,10 @@ COMMANDS: Final[Table] = {
         "replay.cli.canary:canary",
         "Roll out step by step; promote, wait or roll back on evidence.",
     ),
+    "dashboard": (
+        "replay.cli.dashboard:dashboard",
+        "Show a deployment's dashboard in the terminal, from CloudWatch.",
+    ),
     "prune": ("replay.cli.prune:prune", "Delete old versions that nothing uses."),
     "key": ("replay.cli.key:key", "Make, rotate and revoke API keys of a deployment."),
     "demo": ("replay.cli.demo:demo", "The whole path once, on the local cloud."),

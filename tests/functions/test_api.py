@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -14,9 +15,11 @@ from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from replay.cli.dashboard import dashboard as dashboard_command
 from replay.cli.key import key as key_command
 from replay.cloud import CloudConfig, LocalCloud
 from replay.cloud.config import DEFAULT_MODELS
+from replay.dashboard.figures import FIGURES, address
 from replay.deploy import Deployment, DeployRequest, deploy
 from replay.terraform import TerraformCli, Workspace
 from tests.replay.cloud.support import Answer, call
@@ -66,6 +69,7 @@ def deployed(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
             endpoint_url=cloud.endpoint_url,
             variables={
                 "auth": {"mode": "api_key", "cache_s": 0},
+                "observability": {"enabled": True},
                 "cache": {"enabled": True, "timeout_ms": 2_000},
                 "cors": {"allow_origins": ["https://app.example.com"]},
                 "throttle_rate_rps": 500,
@@ -155,6 +159,41 @@ def test_a_page_of_the_named_origin_may_call(deployed: Deployed, api_key: str) -
     assert "x-api-key" in asked.headers["access-control-allow-headers"]
     answer = deployed.post({"prompt": PROMPT}, x_api_key=api_key, origin=origin)
     assert answer.headers["access-control-allow-origin"] == origin
+
+
+def test_the_terminal_shows_what_terraforms_dashboard_shows(deployed: Deployed, api_key: str) -> None:
+    """The same metrics and statistics, and figures of the requests that the tests have sent."""
+    assert deployed.post({"prompt": "Anything new?"}, x_api_key=api_key).status == 200
+    cloudwatch = deployed.cloud.client("cloudwatch")
+    body = json.loads(cloudwatch.get_dashboard(DashboardName="tailcast-dev")["DashboardBody"])
+    entries = [entry for widget in body["widgets"] for entry in widget["properties"]["metrics"]]
+    on_dashboard = {(one[0], one[1], one[-1]["stat"]) for one in entries if isinstance(one[0], str)}
+    function, version = deployed.deployment.function_name, deployed.deployment.versions["baseline"]
+    in_terminal = set()
+    for figure in FIGURES:
+        found = address(figure, function, version, deployed.deployment.api_id)
+        assert found is not None
+        in_terminal |= {
+            (found[0], metric, figure.statistic) for metric in (figure.metric, figure.part_of) if metric is not None
+        }
+    assert on_dashboard == in_terminal
+
+    arguments = ["show", "--env", "dev", "--json", "--endpoint-url", deployed.cloud.endpoint_url]
+    limit_s = time.monotonic() + 30
+    while True:
+        result = CliRunner().invoke(dashboard_command, [*arguments, "--region", "us-east-1"], catch_exceptions=False)
+        assert result.exit_code == 0, result.output
+        document = json.loads(result.stdout)
+        values = {(one["key"], one["version"]): one["window"]["value"] for one in document["figures"]}
+        if (values["requests", version] and values["init_mean_ms", None]) or time.monotonic() > limit_s:
+            break
+        time.sleep(0.1)
+    assert document["api_id"] == deployed.deployment.api_id
+    assert values["requests", version] >= 1
+    assert values["cost_usd", version] > 0
+    assert 0 < values["inference_share", version] <= 100
+    assert values["init_mean_ms", None] > 1
+    assert values["api_requests", None] >= 1
 
 
 JSON = st.recursive(

@@ -18,6 +18,8 @@ from moto.logs.responses import LogsResponse
 
 from replay.cloud.control_plane.extension import addresses
 from replay.cloud.control_plane.filter_pattern import compile_pattern
+from replay.cloud.control_plane.metric_filters import filtered_metrics
+from replay.cloud.control_plane.metrics import MotoMetricSink
 from replay.cloud.lambda_plane.ports import LogEvent
 
 MAX_EVENTS_PER_PAGE: Final = 10_000
@@ -44,6 +46,27 @@ class ExtendedLogsBackend(LogsBackend):
         if stream is None:
             stream = group.streams[log_stream] = LogStream(group, log_stream)
         stream.put_log_events([{"timestamp": event.timestamp_ms, "message": event.message} for event in events])
+        self._count(log_group, events)
+
+    def put_metric_filter(
+        self, filter_name: str, filter_pattern: str, log_group_name: str, metric_transformations: Any
+    ) -> None:
+        """``PutMetricFilter``: make one, or replace the one of that name (moto would keep both)."""
+        self.filters.delete_filter(filter_name, log_group_name)
+        super().put_metric_filter(filter_name, filter_pattern, log_group_name, metric_transformations)
+
+    def put_log_events(
+        self, log_group_name: str, log_stream_name: str, log_events: list[dict[str, Any]]
+    ) -> tuple[str, dict[str, Any]]:
+        """``PutLogEvents``; what metric filters make of the events goes to CloudWatch."""
+        answer = super().put_log_events(log_group_name, log_stream_name, log_events)
+        self._count(log_group_name, [LogEvent(event["timestamp"], event["message"]) for event in log_events])
+        return answer
+
+    def _count(self, log_group: str, events: Sequence[LogEvent]) -> None:
+        filters = [one for one in self.filters.metric_filters if one["logGroupName"] == log_group]
+        if filters:
+            MotoMetricSink(self.account_id, self.region_name).put(list(filtered_metrics(filters, events)))
 
     def filter_log_events(
         self,

@@ -35,6 +35,7 @@ def of_invocation(
     concurrent: int,
     provisioned: bool,
     spilled: bool,
+    provisioned_use: float | None,
     timestamp_ms: int,
 ) -> Iterator[MetricDatum]:
     """Give the observations of an invocation that ran.
@@ -47,6 +48,8 @@ def of_invocation(
         Executions of the function when it began, itself included.
     provisioned, spilled
         It ran on provisioned concurrency; it did not although its version has some.
+    provisioned_use
+        Share of the version's provisioned concurrency that was busy when it began; None where it has none.
     """
     values = [
         ("Invocations", 1.0, "Count"),
@@ -55,12 +58,21 @@ def of_invocation(
         ("Duration", report.duration_ms, "Milliseconds"),
         ("ConcurrentExecutions", float(concurrent), "Count"),
     ]
-    if provisioned:
-        values.append(("ProvisionedConcurrencyInvocations", 1.0, "Count"))
-    if spilled:
-        values.append(("ProvisionedConcurrencySpilloverInvocations", 1.0, "Count"))
-    for dimensions in dimension_sets(route, version):
+    sets = dimension_sets(route, version)
+    for dimensions in sets:
         for name, value, unit in values:
+            yield MetricDatum(NAMESPACE, name, dimensions, value, unit, timestamp_ms)
+    if provisioned_use is None:
+        return
+    # Provisioned concurrency lies on a version, so its metrics are told by version, whoever was invoked.
+    resource = {"FunctionName": route.function_name, "Resource": f"{route.function_name}:{version}"}
+    own = [("ProvisionedConcurrencyUtilization", provisioned_use, "None")]
+    if provisioned:
+        own.append(("ProvisionedConcurrencyInvocations", 1.0, "Count"))
+    if spilled:
+        own.append(("ProvisionedConcurrencySpilloverInvocations", 1.0, "Count"))
+    for dimensions in [*sets, *([] if resource in sets else [resource])]:
+        for name, value, unit in own:
             yield MetricDatum(NAMESPACE, name, dimensions, value, unit, timestamp_ms)
 
 

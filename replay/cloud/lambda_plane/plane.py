@@ -54,6 +54,8 @@ class _Placement:
     provisioned: bool
     spilled: bool
     concurrent: int
+    provisioned_use: float | None
+    """Share of the version's provisioned environments that are busy, this one counted; None where it has none."""
 
 
 class LambdaPlane:
@@ -267,6 +269,7 @@ class LambdaPlane:
                     concurrent=placement.concurrent,
                     provisioned=placement.provisioned,
                     spilled=placement.spilled,
+                    provisioned_use=placement.provisioned_use,
                     timestamp_ms=int(self._clock() * 1000),
                 )
             )
@@ -286,7 +289,7 @@ class LambdaPlane:
         environment = pool.take_provisioned()
         if environment is not None:
             self._ledger.enter_provisioned(function)
-            return _Placement(environment, False, True, False, self._ledger.running(function))
+            return _Placement(environment, False, True, False, self._ledger.running(function), pool.provisioned_use())
         refused = self._ledger.acquire(function, self._fleets.by_function(), self._catalog.account_reserved())
         if refused is not None:
             raise self._throttled(request.route, refused)
@@ -299,7 +302,8 @@ class LambdaPlane:
             environment = self._new_environment(version, ON_DEMAND)
             pool.add(environment)
         spilled = self._fleets.has((function, version.version))
-        return _Placement(environment, cold, False, spilled, self._ledger.running(function))
+        use = pool.provisioned_use() if spilled else None
+        return _Placement(environment, cold, False, spilled, self._ledger.running(function), use)
 
     def _leave(self, placement: _Placement) -> None:
         function = placement.environment.version.function_name

@@ -79,6 +79,11 @@ class VersionPool:
         self._members.remove(environment)
         return True
 
+    def provisioned_use(self) -> float:
+        """Give the share of provisioned environments that are busy; 0 where there are none."""
+        there = sum(one.initialization_type == PROVISIONED and one.alive for one in self._members)
+        return (there - len(self._idle_provisioned)) / there if there else 0.0
+
     def retire(self, environment: Environment) -> None:
         """End an environment: at once where it is idle, else after the event at hand."""
         environment.retired = True

@@ -140,6 +140,7 @@ module "observability" {
   function_name        = module.inference.function_name
   api_id               = module.api.api_id
   log_group_name       = module.inference.log_group_name
+  log_format           = var.log_format
   versions             = module.inference.versions
   provisioned_variants = toset([for variant, count in var.provisioned_concurrency : variant if count > 0])
   p99_ms               = var.observability.p99_ms

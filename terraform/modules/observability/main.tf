@@ -10,6 +10,7 @@ locals {
     for metric, statistics in {
       TotalMs             = ["p50", "p95", "p99"]
       InferenceMs         = ["p50", "p99"]
+      TtftMs              = ["p50", "p95"]
       InputTokens         = ["Sum"]
       OutputTokens        = ["Sum"]
       CostUsd             = ["Sum"]
@@ -33,9 +34,41 @@ locals {
     ])
   }
 
+  requests = [
+    for variant, dimensions in local.dimensions : jsonencode(concat(
+      ["tailcast", "TotalMs"],
+      flatten([for name, value in dimensions : [name, value]]),
+      [{ stat = "SampleCount", label = variant }],
+    ))
+  ]
+
+  # The share of the handler's time that is the model's: a sum over a sum, which only metric math gives.
+  inference_share = flatten([
+    for variant, dimensions in local.dimensions : concat(
+      [
+        for id, metric in { part = "InferenceMs", whole = "TotalMs" } : jsonencode(concat(
+          ["tailcast", metric],
+          flatten([for name, value in dimensions : [name, value]]),
+          [{ stat = "Sum", id = "${id}_${variant}", visible = false }],
+        ))
+      ],
+      [jsonencode([{ expression = "100 * part_${variant} / whole_${variant}", label = "${variant} %", id = "share_${variant}" }])],
+    )
+  ])
+
+  # Lambda says how long an INIT took in its report only.
+  init_namespace = "tailcast/${var.function_name}"
+  init = [
+    for statistic in ["Average", "Maximum"] : jsonencode([local.init_namespace, "InitMs", { stat = statistic }])
+  ]
+
   widgets = [
     { title = "Duration in the handler (ms)", metrics = local.by_variant.TotalMs },
     { title = "Model call (ms)", metrics = local.by_variant.InferenceMs },
+    { title = "Model call's share of the handler's time (%)", metrics = local.inference_share },
+    { title = "Time to the first token (ms)", metrics = local.by_variant.TtftMs },
+    { title = "INIT of cold starts, mean and highest of 5 minutes (ms)", metrics = local.init, period = 300 },
+    { title = "Requests", metrics = local.requests },
     { title = "Failures", metrics = concat(local.by_variant.Errors, local.by_variant.Throttles, local.by_variant.Timeouts, local.by_variant.Fallbacks) },
     { title = "Cost of tokens (USD)", metrics = local.by_variant.CostUsd },
     { title = "Tokens", metrics = concat(local.by_variant.InputTokens, local.by_variant.OutputTokens) },
@@ -44,6 +77,7 @@ locals {
       title = "Concurrency and use of provisioned concurrency"
       metrics = concat(
         [jsonencode(["AWS/Lambda", "ConcurrentExecutions", "FunctionName", var.function_name, { stat = "Maximum" }])],
+        [jsonencode(["AWS/Lambda", "Throttles", "FunctionName", var.function_name, { stat = "Sum", label = "throttled by Lambda" }])],
         flatten([for variant, version in var.versions : [
           jsonencode(["AWS/Lambda", "ProvisionedConcurrencyUtilization", "FunctionName", var.function_name, "Resource", "${var.function_name}:${version}", { stat = "Maximum", label = "${variant} use" }]),
           jsonencode(["AWS/Lambda", "ProvisionedConcurrencySpilloverInvocations", "FunctionName", var.function_name, "Resource", "${var.function_name}:${version}", { stat = "Sum", label = "${variant} spill-over" }]),
@@ -149,6 +183,22 @@ resource "aws_cloudwatch_metric_alarm" "this" {
   ok_actions         = [aws_sns_topic.alarms.arn]
 }
 
+# Text reports have no form that a filter could read a field by name from; there the widget stays empty.
+resource "aws_cloudwatch_log_metric_filter" "init" {
+  count = var.log_format == "JSON" ? 1 : 0
+
+  name           = "${var.name}-init"
+  log_group_name = var.log_group_name
+  pattern        = "{ $.type = \"platform.report\" && $.record.metrics.initDurationMs > 0 }"
+
+  metric_transformation {
+    namespace = local.init_namespace
+    name      = "InitMs"
+    value     = "$.record.metrics.initDurationMs"
+    unit      = "Milliseconds"
+  }
+}
+
 resource "aws_cloudwatch_dashboard" "this" {
   dashboard_name = var.name
 
@@ -163,7 +213,7 @@ resource "aws_cloudwatch_dashboard" "this" {
         properties = {
           title   = widget.title
           region  = var.region
-          period  = 60
+          period  = try(widget.period, 60)
           view    = "timeSeries"
           stacked = false
           metrics = [for metric in widget.metrics : jsondecode(metric)]

@@ -23,6 +23,17 @@ variable "log_group_name" {
   description = "Log group of the function."
 }
 
+variable "log_format" {
+  type        = string
+  description = "Format of Lambda's own log lines, JSON or Text; of JSON ones the time of each INIT becomes a metric."
+  default     = "JSON"
+
+  validation {
+    condition     = contains(["Text", "JSON"], var.log_format)
+    error_message = "log_format must be Text or JSON."
+  }
+}
+
 variable "versions" {
   type        = map(string)
   description = "Variant to the published version that serves it."

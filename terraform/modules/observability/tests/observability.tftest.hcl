@@ -37,8 +37,43 @@ run "the_dashboard_shows_both_variants" {
   command = apply
 
   assert {
-    condition     = length(jsondecode(aws_cloudwatch_dashboard.this.dashboard_body).widgets) == 8 && length(jsondecode(aws_cloudwatch_dashboard.this.dashboard_body).widgets[0].properties.metrics) == 6
+    condition     = length(jsondecode(aws_cloudwatch_dashboard.this.dashboard_body).widgets) == 12 && length(jsondecode(aws_cloudwatch_dashboard.this.dashboard_body).widgets[0].properties.metrics) == 6
     error_message = "p50, p95 and p99 of both variants must be there."
+  }
+}
+
+run "init_is_shown_by_five_minutes_and_the_share_of_the_model_is_computed" {
+  command = apply
+
+  assert {
+    condition = alltrue([
+      for widget in jsondecode(aws_cloudwatch_dashboard.this.dashboard_body).widgets :
+      widget.properties.period == (startswith(widget.properties.title, "INIT") ? 300 : 60)
+    ])
+    error_message = "Only INIT is shown by five minutes."
+  }
+
+  assert {
+    condition     = jsondecode(aws_cloudwatch_dashboard.this.dashboard_body).widgets[4].properties.metrics == [["tailcast/test-inference", "InitMs", { stat = "Average" }], ["tailcast/test-inference", "InitMs", { stat = "Maximum" }]] && one(aws_cloudwatch_log_metric_filter.init[*].metric_transformation[0].namespace) == "tailcast/test-inference"
+    error_message = "The widget must show the metric that the filter makes."
+  }
+
+  assert {
+    condition     = contains([for metric in jsondecode(aws_cloudwatch_dashboard.this.dashboard_body).widgets[2].properties.metrics : try(metric[0].expression, "")], "100 * part_optimized / whole_optimized")
+    error_message = "The model's share of the time must be there for each variant."
+  }
+}
+
+run "text_reports_make_no_metric" {
+  command = plan
+
+  variables {
+    log_format = "Text"
+  }
+
+  assert {
+    condition     = length(aws_cloudwatch_log_metric_filter.init) == 0
+    error_message = "A text report has no field that a filter could read."
   }
 }
 

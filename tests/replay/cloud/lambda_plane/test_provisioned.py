@@ -40,6 +40,9 @@ async def test_n_calls_are_warm_and_the_next_one_spills_over_cold(world: World) 
     dimensions = {"FunctionName": "f", "Resource": "f:1"}
     assert world.metrics.values("ProvisionedConcurrencySpilloverInvocations", **dimensions) == [1.0]
     assert len(world.metrics.values("ProvisionedConcurrencyInvocations", **dimensions)) == 6
+    # Each of a burst finds one more busy; the one that spilled over found all of them so.
+    use = sorted(world.metrics.values("ProvisionedConcurrencyUtilization", **dimensions))
+    assert use == pytest.approx([1 / 3, 1 / 3, 2 / 3, 2 / 3, 1, 1, 1])
 
 
 async def test_it_is_in_progress_until_every_environment_is_ready(world: World) -> None:
