@@ -119,3 +119,41 @@ def test_a_moment_of_the_wall_clock_is_found_on_the_other_clock() -> None:
     assert before_s - 1e-3 <= found <= time.perf_counter() + 1e-3
     assert on_perf_counter(time.time_ns() + 10**9) is None  # the clock was set back meanwhile
     assert on_perf_counter(time.time_ns() - 3600 * 10**9) is None
+
+
+def test_a_proxy_of_the_environment_is_gone_through(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = Server(certificate)
+    listening = socket.create_server(("127.0.0.1", 0))
+    asked: list[bytes] = []
+
+    def proxy() -> None:
+        inner, _ = listening.accept()
+        asked.append(inner.recv(65_536))
+        outer = socket.create_connection(("127.0.0.1", server.listening.getsockname()[1]), 30)
+        inner.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        back = threading.Thread(target=pump, args=(outer, inner), daemon=True)
+        back.start()
+        pump(inner, outer)
+        back.join(30)
+        inner.close()
+        outer.close()
+
+    def pump(source: socket.socket, target: socket.socket) -> None:
+        while data := source.recv(65_536):
+            target.sendall(data)
+        target.shutdown(socket.SHUT_WR)
+
+    thread = threading.Thread(target=proxy, daemon=True)
+    thread.start()
+    for name in ("NO_PROXY", "no_proxy", "https_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{listening.getsockname()[1]}")
+    pool = ConnectionPool(timeout_s=30, verify=str(certificate))
+    connection = pool.take(server.url, fresh=True)
+    connection.prepare(request_to(server.url))
+    assert b"".join(connection.send(Moments()).stream()) == b"firstlater"
+    assert asked[0].startswith(b"CONNECT localhost:")
+    assert server.request.endswith(b"\r\n\r\nhello")
+    pool.give(connection, keep=False)
+    thread.join(30)
+    listening.close()
