@@ -63,6 +63,7 @@ build/checkov/.ready:
 	@touch $@
 
 unit: setup
+	@echo "== engine (compiled once)"; $(BIN)/python -c 'from simulator.engine.compiled.warm import warm; warm()'
 	@echo "== tests"; $(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not alone" --cov --cov-report= $(ARGS)
 
 # Load on a real clock, held against a forecast: nothing else may run meanwhile.

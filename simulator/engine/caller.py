@@ -12,7 +12,6 @@ from simulator.draws import Draws
 from simulator.engine.clock import NEVER, TICKS_PER_SECOND, Kind, Later
 from simulator.engine.ledger import Ledger
 from simulator.engine.outcomes import Status
-from simulator.errors import ParameterError
 
 _ROUNDING: Final = 1e-9
 
@@ -28,11 +27,6 @@ class Caller:
         How they wait and try again.
     send
         Called with the arrival of each further attempt.
-
-    Raises
-    ------
-    ParameterError
-        Draws for fewer attempts than the policy has, or none for its jitter.
     """
 
     def __init__(
@@ -46,12 +40,6 @@ class Caller:
         self.retrying = policy.max_attempts > 1
         """Whether ends matter to it at all."""
         self.patience_ticks = NEVER if policy.timeout_s is None else round(policy.timeout_s * TICKS_PER_SECOND)
-        if draws.attempts < policy.max_attempts:
-            raise ParameterError(
-                f"draws for {draws.attempts} attempt(s), but client.max_attempts={policy.max_attempts}"
-            )
-        if self.retrying and policy.jitter != "none" and draws.client_jitter is None:
-            raise ParameterError(f"client.jitter={policy.jitter!r} needs client_jitter among the draws")
         self._clock = clock
         self._ledger = ledger
         self._policy = policy
@@ -87,9 +75,13 @@ class Caller:
 
     def _wait_ticks(self, slot: int) -> int:
         policy = self._policy
-        attempt = slot // self._ledger.requests
-        wait_s = min(policy.backoff_cap_s, policy.backoff_base_s * policy.backoff_factor**attempt)
+        wait_s = backoff_s(policy, slot // self._ledger.requests)
         if self._jitter is not None and policy.jitter != "none":
             uniform = self._jitter[slot]
             wait_s = wait_s * uniform if policy.jitter == "full" else wait_s / 2 + wait_s / 2 * uniform
         return round(wait_s * TICKS_PER_SECOND)
+
+
+def backoff_s(policy: ClientPolicy, attempt: int) -> float:
+    """Give the wait after an attempt, counted from 0, before jitter, in seconds."""
+    return min(policy.backoff_cap_s, policy.backoff_base_s * policy.backoff_factor**attempt)

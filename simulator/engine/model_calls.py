@@ -17,7 +17,6 @@ from simulator.engine.clock import TICKS_PER_MS, TICKS_PER_SECOND, Kind, Later, 
 from simulator.engine.outcomes import Refusal
 from simulator.engine.pools import Environment
 from simulator.engine.sdk import SdkClient
-from simulator.errors import ParameterError
 from simulator.model_policy import ModelCall
 from simulator.platform import Platform
 
@@ -39,13 +38,7 @@ class _Call:
 
 
 class ModelCalls:
-    """Every call of every model that has a quota.
-
-    Raises
-    ------
-    ParameterError
-        Draws without what a quota needs, or with jitter for fewer attempts than the SDK makes.
-    """
+    """Every call of every model that has a quota."""
 
     def __init__(self, clock: simpy.Environment, draws: Draws, platform: Platform, finish: Finish) -> None:
         self._clock = clock
@@ -55,14 +48,11 @@ class ModelCalls:
         meters = {name: QuotaMeter(quota) for name, quota in platform.quotas.items()}
         self._meters = [None if call is None else meters[call.quota] for call in self._calls]
         model = draws.model
-        tries = max((call.retries.attempts for call in self._calls if call is not None), default=0)
-        self.any = tries > 0
+        self.any = any(call is not None for call in self._calls)
         if not self.any:
             return
-        if model is None:
-            raise ParameterError("a version calls a model that has a quota, but the draws have no model part")
-        if model.sdk_jitter.shape[1] < tries:
-            raise ParameterError(f"draws for {model.sdk_jitter.shape[1]} SDK attempt(s), but retries have {tries}")
+        # The engine has checked it.
+        assert model is not None  # noqa: S101
         versions = draws.versions
         self._inference_ticks = ticks(model.inference_ms, TICKS_PER_MS).reshape(versions, -1).tolist()
         self._input_tokens = model.input_tokens.tolist()

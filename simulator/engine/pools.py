@@ -10,7 +10,7 @@ from simulator.engine.outcomes import Refusal
 from simulator.engine.sdk import SdkClient
 from simulator.platform import Platform
 
-_NO_LIMIT: Final = 2**31
+NO_LIMIT: Final = 2**31
 
 
 class Environment:
@@ -58,9 +58,7 @@ class Pools:
         reserved = platform.reserved_concurrency
         self._limit = platform.account_concurrency if reserved is None else reserved
         self._over_limit = Refusal.ACCOUNT_CONCURRENCY if reserved is None else Refusal.RESERVED_CONCURRENCY
-        self._version_limit = [
-            _NO_LIMIT if one.concurrency_limit is None else one.concurrency_limit for one in settings
-        ]
+        self._version_limit = [NO_LIMIT if one.concurrency_limit is None else one.concurrency_limit for one in settings]
         self._scale_out = TokenBucket(
             platform.scale_out_environments,
             platform.scale_out_environments / platform.scale_out_period_s,

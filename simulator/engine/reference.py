@@ -18,12 +18,12 @@ from simulator.draws import Draws
 from simulator.engine.buckets import TokenBucket
 from simulator.engine.caller import Caller
 from simulator.engine.clock import TICKS_PER_MS, TICKS_PER_SECOND, Kind, Later, ticks
+from simulator.engine.inputs import check_draws, check_rollout
 from simulator.engine.ledger import UNANSWERED, Ledger
 from simulator.engine.model_calls import ModelCalls
 from simulator.engine.outcomes import Outcomes, Refusal, Status
 from simulator.engine.pools import Environment, Pools
 from simulator.engine.provisioning import Provisioner
-from simulator.errors import ParameterError
 from simulator.platform import INIT_LIMIT_S, Platform
 from simulator.quantiles import FloatArray
 from simulator.rollout import Rollout
@@ -58,10 +58,8 @@ def simulate(draws: Draws, platform: Platform, rollout: Rollout) -> Outcomes:
         Draws that lack what the platform's policies need (versions, attempts, jitter, tokens), or a weight for a
         version that the platform does not have.
     """
-    if draws.versions < len(platform.versions):
-        raise ParameterError(f"draws for {draws.versions} version(s), but the platform has {len(platform.versions)}")
-    if len(platform.versions) == 1 and any(stage.weight > 0 for stage in rollout.stages):
-        raise ParameterError("the rollout gives weight to a second version, but the platform has one version only")
+    check_rollout(platform, rollout)
+    check_draws(draws, platform)
     run = _Run(draws, platform, rollout)
     run.go()
     return run.outcomes()

@@ -20,15 +20,15 @@ THROTTLING_COST: Final = 5
 """``retries/standard.py``, RetryQuotaChecker: tokens of one retry after a throttle."""
 NO_RETRY_INCREMENT: Final = 1
 
-_SMOOTHING: Final = 0.8
+SMOOTHING: Final = 0.8
 """``retries/adaptive.py``, RateClocker."""
-_RATE_BUCKET_S: Final = 0.5
-_SCALE: Final = 0.4
+RATE_BUCKET_S: Final = 0.5
+SCALE: Final = 0.4
 """``retries/throttling.py``, CubicCalculator."""
-_BETA: Final = 0.7
-_MIN_RATE: Final = 0.5
+BETA: Final = 0.7
+MIN_RATE: Final = 0.5
 """``retries/bucket.py``: sends a second at least."""
-_MAX_RATE_SCALE: Final = 2.0
+MAX_RATE_SCALE: Final = 2.0
 """``retries/adaptive.py``, ClientRateLimiter: the rate may be twice the measured one at most."""
 
 
@@ -136,16 +136,16 @@ class RateLimiter:
         if throttled:
             rate = min(measured, self._fill_rate) if self._enabled else measured
             self._w_max, self._last_fail_s = rate, now_s
-            self._zero_s = float((self._w_max * (1 - _BETA) / _SCALE) ** (1 / 3.0))
-            rate *= _BETA
+            self._zero_s = float((self._w_max * (1 - BETA) / SCALE) ** (1 / 3.0))
+            rate *= BETA
             self._enabled = True
         else:
-            rate = _SCALE * (now_s - self._last_fail_s - self._zero_s) ** 3 + self._w_max
-        self._set_rate(now_s, min(rate, _MAX_RATE_SCALE * measured))
+            rate = SCALE * (now_s - self._last_fail_s - self._zero_s) ** 3 + self._w_max
+        self._set_rate(now_s, min(rate, MAX_RATE_SCALE * measured))
 
     def _set_rate(self, now_s: float, rate: float) -> None:
         self._refill(now_s)
-        self._fill_rate = max(rate, _MIN_RATE)
+        self._fill_rate = max(rate, MIN_RATE)
         self._capacity = max(rate, 1.0)
         self._level = min(self._level, self._capacity)
 
@@ -154,10 +154,10 @@ class RateLimiter:
         self._level_at_s = now_s
 
     def _measure(self, now_s: float) -> float:
-        bucket_s = math.floor(now_s / _RATE_BUCKET_S) * _RATE_BUCKET_S
+        bucket_s = math.floor(now_s / RATE_BUCKET_S) * RATE_BUCKET_S
         self._count += 1
         if bucket_s > self._last_bucket_s:
             rate = self._count / (bucket_s - self._last_bucket_s)
-            self._measured = rate * _SMOOTHING + self._measured * (1 - _SMOOTHING)
+            self._measured = rate * SMOOTHING + self._measured * (1 - SMOOTHING)
             self._count, self._last_bucket_s = 0, bucket_s
         return self._measured

@@ -10,11 +10,11 @@ import pytest
 from simulator.client_policy import ClientPolicy, RetryBudget
 from simulator.draws import Randomness, client_jitter
 from simulator.engine.outcomes import Refusal, Status
-from simulator.engine.reference import simulate
 from simulator.engine.usage import billed_in_vain_share, retry_amplification, throttled_shares
 from simulator.errors import ParameterError
 from simulator.platform import Platform, VersionSettings
 from simulator.rollout import Rollout, Stage
+from tests.simulator.engine.both import simulate
 from tests.simulator.engine.stories import STABLE, ends, platform
 from tests.simulator.worlds import draws
 

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from simulator.client_policy import ClientPolicy, RetryBudget
 from simulator.draws import Draws
 from simulator.engine.outcomes import AttemptLog, Refusal, Status
-from simulator.engine.reference import simulate
 from simulator.engine.usage import concurrency_peak, provisioned_use, throttled_shares
 from simulator.model_policy import ModelCall, ModelQuota, SdkRetries
 from simulator.platform import Platform, VersionSettings
 from simulator.provisioned import ProvisionedChange, TargetTracking
 from simulator.rollout import Rollout, Stage
+from tests.simulator.engine.both import simulate
 from tests.simulator.worlds import draws
 
 ATTEMPTS = 3

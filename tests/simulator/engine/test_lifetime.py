@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from simulator.draws import Draws
-from simulator.engine.reference import simulate
 from simulator.errors import ParameterError
 from simulator.platform import Platform
 from simulator.rollout import Rollout
+from tests.simulator.engine.both import simulate
 from tests.simulator.worlds import draws
 
 

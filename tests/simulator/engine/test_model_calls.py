@@ -8,12 +8,12 @@ import pytest
 from simulator.client_policy import ClientPolicy
 from simulator.engine.bedrock import QuotaMeter
 from simulator.engine.outcomes import Refusal, Status
-from simulator.engine.reference import simulate
 from simulator.engine.usage import model_amplification, throttled_shares
 from simulator.errors import ParameterError
 from simulator.model_policy import ModelCall, ModelQuota, SdkRetries
 from simulator.platform import Platform, VersionSettings
 from simulator.rollout import Rollout
+from tests.simulator.engine.both import simulate
 from tests.simulator.engine.stories import STABLE, ends, platform
 from tests.simulator.worlds import draws
 

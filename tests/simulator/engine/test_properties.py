@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from simulator.draws import Draws
 from simulator.engine.outcomes import Outcomes, Refusal, Status
-from simulator.engine.reference import simulate
 from simulator.platform import Platform, VersionSettings
 from simulator.rollout import Rollout, Stage
+from tests.simulator.engine.both import simulate
 from tests.simulator.worlds import draws
 
 # Times from a coarse grid, so that ties are common.

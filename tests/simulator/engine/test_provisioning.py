@@ -7,11 +7,11 @@ import pytest
 
 from simulator.engine.outcomes import ProvisionedHistory
 from simulator.engine.provisioning import Tracker
-from simulator.engine.reference import simulate
 from simulator.engine.usage import concurrency_peak, provisioned_billed_s, provisioned_use
 from simulator.errors import ParameterError
 from simulator.platform import Platform, VersionSettings
 from simulator.provisioned import ProvisionedChange, TargetTracking
+from tests.simulator.engine.both import simulate
 from tests.simulator.engine.stories import STABLE, ends, platform
 from tests.simulator.worlds import draws
 

@@ -9,10 +9,10 @@ import pytest
 
 from simulator.engine.buckets import TokenBucket
 from simulator.engine.outcomes import Outcomes, Refusal, Status
-from simulator.engine.reference import simulate
 from simulator.errors import ParameterError
 from simulator.platform import Platform, VersionSettings
 from simulator.rollout import Rollout, Stage
+from tests.simulator.engine.both import simulate
 from tests.simulator.worlds import draws
 
 STABLE = Rollout.constant(0.0)

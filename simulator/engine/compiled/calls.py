@@ -1,0 +1,100 @@
+"""The handler's call of its model: ``simulator/engine/model_calls.py`` and ``bedrock.py``."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Final
+
+from simulator.engine.clock import TICKS_PER_SECOND
+from simulator.engine.compiled import buckets, sdk
+from simulator.engine.compiled.draws import drawn, rounded
+from simulator.engine.compiled.heap import event_key, push
+from simulator.engine.compiled.jit import part
+from simulator.engine.compiled.layout import NONE, QUOTAS, SETTLE
+from simulator.engine.compiled.records import bucket_at, environment_at, quota_at, sdk_at, settlement_at, version_at
+from simulator.engine.outcomes import Refusal
+
+_PER_SECOND: Final = float(TICKS_PER_SECOND)
+_NO_REFUSAL: Final = int(Refusal.NONE)
+_MODEL_REQUESTS: Final = int(Refusal.MODEL_REQUESTS)
+_MODEL_TOKENS: Final = int(Refusal.MODEL_TOKENS)
+
+
+@part
+def ask(run: Any, index: int, now: int) -> tuple[int, int, int]:
+    """Let the handler in an environment ask its model.
+
+    Returns
+    -------
+    tuple
+        When something comes of it, whether that is that it asks (again) and not the handler's end, and the refusal with
+        which it ends.
+    """
+    environment = environment_at(run, index)
+    version, request = environment.version, environment.request
+    own, client = version_at(run, version), sdk_at(run, index)
+    if not environment.has_sdk:
+        environment.has_sdk = 1
+        sdk.begin(client, environment.ready / _PER_SECOND)
+    if not environment.held:
+        environment.held = 1
+        hold_s = sdk.hold_s(client, now / _PER_SECOND) if own.adaptive else 0.0
+        if hold_s > 0:
+            # Rounded up: what has to flow in first must have flowed in.
+            return now - math.floor(-hold_s * _PER_SECOND), 1, _NO_REFUSAL
+    environment.tries += 1
+    refusal = _reserve(run, own.quota, now, drawn(run, run.input_tokens + version, request) + own.max_tokens)
+    if refusal == _NO_REFUSAL:
+        end = now + environment.inference
+        output_tokens = drawn(run, run.output_tokens + version, request)
+        _settle_later(run, end, index, own.max_tokens - output_tokens * quota_at(run, own.quota).burndown)
+        sdk.answered(run, own, client, end / _PER_SECOND)
+        return end, 0, _NO_REFUSAL
+    told = now + own.refusal
+    column = run.sdk_jitter + environment.attempt * run.sdk_tries + environment.tries - 1
+    wait_s = sdk.throttled(run, own, client, environment.tries, told / _PER_SECOND, drawn(run, column, request))
+    if wait_s < 0:
+        return told, 0, refusal
+    environment.held = 0
+    return told + rounded(wait_s * _PER_SECOND), 1, _NO_REFUSAL
+
+
+@part
+def _reserve(run: Any, quota: int, now: int, wanted: float) -> int:
+    """Take one request and its tokens, or say which quota has too few left; then nothing is taken."""
+    limits = quota_at(run, quota)
+    requests, tokens = bucket_at(run, QUOTAS + 2 * quota), bucket_at(run, QUOTAS + 2 * quota + 1)
+    if limits.requests and not buckets.holds(requests, now, 1.0):
+        return _MODEL_REQUESTS
+    if limits.tokens and not buckets.holds(tokens, now, wanted):
+        return _MODEL_TOKENS
+    if limits.requests:
+        buckets.add(requests, now, -1.0)
+    if limits.tokens:
+        buckets.add(tokens, now, -wanted)
+    return _NO_REFUSAL
+
+
+@part
+def _settle_later(run: Any, end: int, index: int, tokens: float) -> None:
+    environment = environment_at(run, index)
+    place = run.unused_settlement
+    if place == NONE:
+        place = run.settlements
+        run.settlements += 1
+    else:
+        run.unused_settlement = settlement_at(run, place).next
+    settlement = settlement_at(run, place)
+    settlement.tokens = tokens
+    settlement.quota = version_at(run, environment.version).quota
+    push(run, end, event_key(SETTLE, environment.attempt, environment.request), place)
+
+
+@part
+def settle(run: Any, place: int, now: int) -> None:
+    """Give back what was reserved for output, less what the answer cost; also where the function was stopped."""
+    settlement = settlement_at(run, place)
+    if quota_at(run, settlement.quota).tokens:
+        buckets.add(bucket_at(run, QUOTAS + 2 * settlement.quota + 1), now, settlement.tokens)
+    settlement.next = run.unused_settlement
+    run.unused_settlement = place

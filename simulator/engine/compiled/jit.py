@@ -1,0 +1,49 @@
+"""How functions are compiled: without liberties in arithmetic, and kept on disk for the next process.
+
+Numba keeps compiled code beside its source (``__pycache__``), where that is read-only in the user's cache folder, or
+where ``NUMBA_CACHE_DIR`` says. With none of them writable the code is compiled in each process. Numba asks only the
+file of the entry function whether it has changed; an entry here carries the :data:`FINGERPRINT` of the whole package in
+its key, so that a change in any of its files compiles anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, TypeVar, cast
+
+import numba
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def _fingerprint() -> str:
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+FINGERPRINT: Final = _fingerprint()
+
+
+def part(function: Function) -> Function:
+    """Make a function that entries call; it becomes part of them."""
+    return cast(Function, numba.njit(error_model="numpy", nogil=True, forceinline=True)(function))
+
+
+def shared(function: Function) -> Function:
+    """Make a function that is called from several places or seldom, and not copied into each of them."""
+    return cast(Function, numba.njit(error_model="numpy", nogil=True)(function))
+
+
+def entry(function: Function) -> Function:
+    """Make a function that Python calls; it must use a ``fingerprint`` from a scope around it."""
+    if "fingerprint" not in function.__code__.co_freevars:
+        raise TypeError(f"{function.__qualname__} does not use the fingerprint: its cache would go stale unseen")
+    try:
+        return cast(Function, numba.njit(error_model="numpy", nogil=True, cache=True)(function))
+    except RuntimeError:
+        # Numba found no folder to write to.
+        return shared(function)
