@@ -67,7 +67,7 @@ async def _run_captured(
         client_context=request.client_context,
     )
     waited_s = again.init_ms / 1000 if again is not None else 0.0
-    return _told(environment, request, init_ms, await environment.execute(event, timeout_s, waited_s))
+    return _told(environment, request, init_ms, await environment.execute(event, timeout_s, waited_s, request.sink))
 
 
 def _told(environment: Environment, request: Request, init_ms: float | None, execution: Execution) -> Attempt:

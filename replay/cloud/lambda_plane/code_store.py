@@ -7,6 +7,7 @@ import compileall
 import importlib.util
 import io
 import os
+import shlex
 import shutil
 import stat
 import time
@@ -15,6 +16,7 @@ from hashlib import sha256
 from pathlib import Path, PurePosixPath
 from typing import Final
 
+from replay.cloud.lambda_plane.forking import interpreter
 from replay.errors import LocalCloudError
 
 MAX_UNPACKED_BYTES: Final = 262_144_000
@@ -125,4 +127,14 @@ def install_runtime(folder: Path) -> Path:
         else:
             shutil.copy2(origin, folder / origin.name)
     compileall.compile_dir(folder, quiet=2)
+    _install_interpreter(folder / "bin")
     return folder
+
+
+def _install_interpreter(folder: Path) -> None:
+    """Put the interpreter on the functions' path by the names that Lambda's runtimes have in ``/var/lang/bin``."""
+    folder.mkdir()
+    for name in ("python3", "python"):
+        script = folder / name
+        script.write_text(f'#!/bin/sh\nexec {shlex.quote(interpreter()[0])} "$@"\n')
+        script.chmod(0o555)

@@ -19,8 +19,10 @@ from replay.cloud.lambda_plane.log_pipe import LogPipe
 from replay.cloud.lambda_plane.memory import peak_memory_mb
 from replay.cloud.lambda_plane.platform_log import PlatformLog
 from replay.cloud.lambda_plane.ports import FunctionVersion, LogEvent
+from replay.cloud.lambda_plane.response_sink import ResponseSink
 from replay.cloud.lambda_plane.runtime_api import Answer, Event, RuntimeApi, error_payload
 from replay.cloud.lambda_plane.telemetry import Telemetry
+from replay.cloud.lambda_plane.web_adapter import wrapper_problem
 
 _NO_RUNTIME: Final = "Runtime.InvalidRuntime"
 _EXIT_GRACE_S: Final = 2.0
@@ -139,6 +141,8 @@ class Environment:
                 f"the local cloud runs Python functions; {self.version.function_name} needs {self.version.runtime}"
             )
             return InitOutcome(0.0, "error", Answer(error_payload(_NO_RUNTIME, message), _NO_RUNTIME))
+        if (problem := wrapper_problem(self.version)) is not None:
+            return InitOutcome(0.0, "error", Answer(error_payload("Runtime.ExitError", problem), "Runtime.ExitError"))
         try:
             await self._launcher.prepare(self.version, self.initialization_type)
         except CodePackageError as error:
@@ -158,7 +162,9 @@ class Environment:
             await self._end_process()
         return replace(outcome, init_ms=(loop.time() - began_s) * 1000)
 
-    async def execute(self, event: Event, timeout_s: float, waited_s: float = 0.0) -> Execution:
+    async def execute(
+        self, event: Event, timeout_s: float, waited_s: float = 0.0, sink: ResponseSink | None = None
+    ) -> Execution:
         """Run one event.
 
         Parameters
@@ -169,6 +175,8 @@ class Environment:
             The function's.
         waited_s
             What of it INIT has used up already, where INIT ran again inside this invocation.
+        sink
+            Where a streamed response goes.
 
         Raises
         ------
@@ -181,7 +189,7 @@ class Environment:
         began_s, began = self._clock(), loop.time()
         left_s = max(0.0, timeout_s - waited_s)
         self.log(self.platform_log.start(began_s, event.request_id))
-        due = api.deliver(replace(event, deadline_ms=int((began_s + left_s) * 1000)))
+        due = api.deliver(replace(event, deadline_ms=int((began_s + left_s) * 1000)), sink)
         await first_of(due, child.exited, timeout_s=left_s)
         duration_ms = (loop.time() - began + waited_s) * 1000
         memory_mb = peak_memory_mb(self._pid)

@@ -13,6 +13,7 @@ from replay.cloud.lambda_plane.forking import GUEST, Child, ForkServerClient, Ke
 from replay.cloud.lambda_plane.ports import FunctionVersion
 from replay.cloud.lambda_plane.settings import PlaneSettings
 from replay.cloud.lambda_plane.variables import Folders, environment_variables, function_variables
+from replay.cloud.lambda_plane.web_adapter import uses_adapter
 from replay.cloud.lambda_plane.zygote import Zygote
 
 _UNUSED_ADDRESS: Final = "127.0.0.1:9"
@@ -50,7 +51,7 @@ class Launcher:
             The package cannot be unpacked.
         """
         await self._store.unpacked(version.code_sha256, version.code_zip)
-        if self._settings.init == "replayed":
+        if self._settings.init == "replayed" and not uses_adapter(version):
             await self._zygote(version, initialization_type)
 
     async def start(self, version: FunctionVersion, request: StartRequest) -> Child:
@@ -75,6 +76,9 @@ class Launcher:
         folders = Folders(task_root, self._runtime, request.temporary)
         shared = function_variables(version, self._settings, folders, request.initialization_type)
         variables = environment_variables(shared, request.log_stream, request.runtime_api)
+        if uses_adapter(version):
+            argv = [*interpreter(), str(GUEST / "web_adapter.py"), version.handler]
+            return argv, task_root, variables, self._keeper.client
         if self._settings.init == "replayed":
             zygote = await self._zygote(version, request.initialization_type)
             if zygote is not None:

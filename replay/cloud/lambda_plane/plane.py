@@ -36,6 +36,7 @@ from replay.cloud.lambda_plane.ports import (
 )
 from replay.cloud.lambda_plane.provisioned import Key, ProvisionedFleets
 from replay.cloud.lambda_plane.requests import Request, accept
+from replay.cloud.lambda_plane.response_sink import ResponseSink
 from replay.cloud.lambda_plane.settings import PlaneSettings
 from replay.cloud.lambda_plane.telemetry import Telemetry
 from replay.cloud.lambda_plane.variables import ON_DEMAND, PROVISIONED
@@ -155,6 +156,7 @@ class LambdaPlane:
         client_context: str | None = None,
         log_tail: bool = False,
         trace_id: str | None = None,
+        sink: ResponseSink | None = None,
     ) -> Invocation:
         """Invoke a function.
 
@@ -174,6 +176,9 @@ class LambdaPlane:
             Whether to answer with the last 4 KB of the log.
         trace_id
             The header ``X-Amzn-Trace-Id`` as it came.
+        sink
+            Where a response goes that the runtime streams; the payload that is given back is then empty. None gathers
+            such a response as ``Invoke`` does.
 
         A caller that gives up (cancels) does not stop the function: as on AWS it runs on and is billed.
 
@@ -189,7 +194,7 @@ class LambdaPlane:
             The plane does not run (any more).
         """
         route = self._catalog.route(function, qualifier)
-        request = accept(route, self._draw_version(route), payload, invocation_type, client_context, trace_id)
+        request = accept(route, self._draw_version(route), payload, invocation_type, client_context, trace_id, sink)
         if invocation_type == "DryRun":
             return Invocation(204, b"", request.request_id)
         if invocation_type == "Event":

@@ -32,6 +32,8 @@ class FunctionVersion:
     log_group: str
     log_format: str = "Text"
     """``Text`` or ``JSON``."""
+    layers: tuple[str, ...] = ()
+    """ARNs of layer versions; none is unpacked, one tells Lambda Web Adapter (``web_adapter``)."""
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from replay.cloud.lambda_plane.invocation import (
     PayloadTooLargeError,
 )
 from replay.cloud.lambda_plane.ports import Route
+from replay.cloud.lambda_plane.response_sink import ResponseSink
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,8 @@ class Request:
     trace_id: str
     client_context: str | None
     """JSON."""
+    sink: ResponseSink | None = None
+    """Where a streamed response goes; None gathers it."""
 
 
 def accept(
@@ -41,6 +44,7 @@ def accept(
     invocation_type: str,
     client_context: str | None,
     trace_id: str | None,
+    sink: ResponseSink | None = None,
 ) -> Request:
     """Check a request and give it an id.
 
@@ -68,6 +72,7 @@ def accept(
         payload=payload or b"{}",
         trace_id=trace_id or _new_trace_id(),
         client_context=_decoded(client_context),
+        sink=sink,
     )
 
 

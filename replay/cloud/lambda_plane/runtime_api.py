@@ -8,18 +8,27 @@ otherwise a delayed acknowledgement would cost every warm invocation some 40 ms.
 from __future__ import annotations
 
 import asyncio
+import base64
+import binascii
 import json
+import re
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
 
 from replay.cloud.lambda_plane.invocation import MAX_SYNC_PAYLOAD_BYTES
+from replay.cloud.lambda_plane.response_sink import MAX_STREAMED_BYTES, CallerGoneError, ResponseSink
 
 _PREFIX: Final = "/2018-06-01/runtime/"
 _ERROR_TYPE: Final = "Lambda-Runtime-Function-Error-Type"
+_ERROR_BODY: Final = "Lambda-Runtime-Function-Error-Body"
+_RESPONSE_MODE: Final = "Lambda-Runtime-Function-Response-Mode"
+_TRAILERS: Final = re.compile(rb"\r\n0\r\n((?:[!-9;-~]+:[^\r\n]*\r\n)+)\r\n$")
+_TAIL_BYTES: Final = 16_384
 _CLOSE_GRACE_S: Final = 0.5
 """For a handler in the middle of a request; aiohttp takes 0 for no limit at all."""
 _FOREVER_S: Final = 10.0 * 365 * 86_400
@@ -61,6 +70,23 @@ class Answer:
     """None where the handler returned."""
 
 
+class _Connection(RequestHandler):
+    """A connection that keeps the last that it received: aiohttp reads the trailers of a body and drops them."""
+
+    tail = b""
+
+    def data_received(self, data: bytes) -> None:
+        self.tail = (self.tail + data)[-_TAIL_BYTES:]
+        super().data_received(data)
+
+
+class _Server(web.Server):
+    """Makes such connections."""
+
+    def __call__(self) -> RequestHandler:
+        return _Connection(self, loop=self._loop, **self._kwargs)
+
+
 class RuntimeApi:
     """Serves one runtime process: one event at a time, and no answer but the one that is due."""
 
@@ -71,12 +97,13 @@ class RuntimeApi:
         self.init_error: asyncio.Future[Answer] = loop.create_future()
         self._delivered: asyncio.Future[Event] = loop.create_future()
         self._due: tuple[str, asyncio.Future[Answer]] | None = None
+        self._sink: ResponseSink | None = None
+        self._stopped: asyncio.Future[Answer] | None = None
+        """Of an event whose caller left: answered when the runtime asks for the next."""
         self._site: asyncio.Server | None = None
         self._closed = False
         # A runtime may think for minutes between two requests; nothing but the end of its process ends a connection.
-        self._server = web.Server(
-            self._handle, keepalive_timeout=_FOREVER_S, access_log=None, handler_cancellation=True
-        )
+        self._server = _Server(self._handle, keepalive_timeout=_FOREVER_S, access_log=None, handler_cancellation=True)
 
     async def open(self) -> str:
         """Listen; give the address, ``host:port``."""
@@ -98,12 +125,15 @@ class RuntimeApi:
         self.init_error.cancel()
         await self._server.shutdown(timeout=_CLOSE_GRACE_S)
 
-    def deliver(self, event: Event) -> asyncio.Future[Answer]:
-        """Hand ``event`` to the runtime, which must be polling; give the future of its answer."""
+    def deliver(self, event: Event, sink: ResponseSink | None = None) -> asyncio.Future[Answer]:
+        """Hand ``event`` to the runtime, which must be polling; give the future of its answer.
+
+        A streamed response goes to ``sink``, and the answer, then empty, is there when it has ended.
+        """
         if not self.polling.is_set() or self._delivered.done():
             raise RuntimeError(f"event {event.request_id} delivered to a runtime that does not wait for one")
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        self._due = (event.request_id, answer)
+        self._due, self._sink = (event.request_id, answer), sink
         self.polling.clear()
         self._delivered.set_result(event)
         return answer
@@ -129,6 +159,9 @@ class RuntimeApi:
     async def _next(self) -> web.StreamResponse:
         if self.polling.is_set():
             return _refusal(403, "InvalidStateTransition", "another /next is waiting")
+        stopped, self._stopped = self._stopped, None
+        if stopped is not None and not stopped.done():
+            stopped.set_result(Answer(b""))
         self._delivered = asyncio.get_running_loop().create_future()
         self.polling.set()
         try:
@@ -139,6 +172,9 @@ class RuntimeApi:
         return web.Response(body=event.payload, headers=event.headers())
 
     async def _on_answer(self, request: web.BaseRequest, request_id: str, *, failed: bool) -> web.StreamResponse:
+        streamed = not failed and request.headers.get(_RESPONSE_MODE, "").lower() == "streaming"
+        if streamed and self._sink is not None and self._due is not None and self._due[0] == request_id:
+            return await self._on_stream(request, self._due[1], self._sink)
         body = await request.content.read()
         if self._due is None or self._due[0] != request_id or self._due[1].done():
             return _refusal(400, "InvalidRequestID", "Invalid request ID")
@@ -149,8 +185,42 @@ class RuntimeApi:
         elif len(body) > MAX_SYNC_PAYLOAD_BYTES:
             due.set_result(_too_large(len(body)))
             return _refusal(413, "RequestEntityTooLarge", "Response payload too large")
+        elif streamed and (error := _error_in_trailers(request)) is not None:
+            due.set_result(error)
         else:
             due.set_result(Answer(body))
+        return _accepted()
+
+    async def _on_stream(
+        self, request: web.BaseRequest, due: asyncio.Future[Answer], sink: ResponseSink
+    ) -> web.StreamResponse:
+        """Pass a response on piece by piece."""
+        self._due = self._sink = None
+        transport = request.transport
+        size = 0
+
+        def stop() -> None:
+            # The runtime's side of it: a connection that breaks in the middle of its response.
+            self._stopped = due
+            if transport is not None:
+                transport.abort()
+
+        sink.begin(request.headers.get("Content-Type", "application/octet-stream"))
+        sink.stop = stop
+        try:
+            async for piece in request.content.iter_any():
+                size += len(piece)
+                if size > MAX_STREAMED_BYTES:
+                    due.set_result(_too_large(size, MAX_STREAMED_BYTES))
+                    return _refusal(413, "RequestEntityTooLarge", "Response payload too large")
+                await sink.write(piece)
+        except CallerGoneError:
+            stop()
+            return _accepted()  # to nobody
+        finally:
+            sink.stop = None
+        if not due.done():
+            due.set_result(_error_in_trailers(request) or Answer(b""))
         return _accepted()
 
     async def _on_init_error(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -177,11 +247,28 @@ def _error_type(body: bytes) -> str:
     return found if isinstance(found, str) and found else "Runtime.Unknown"
 
 
-def _too_large(size: int) -> Answer:
+def _error_in_trailers(request: web.BaseRequest) -> Answer | None:
+    """Give what a runtime says went wrong in the middle of its response, None where nothing did."""
+    match = _TRAILERS.search(request.protocol.tail) if isinstance(request.protocol, _Connection) else None
+    if match is None:
+        return None
+    found: dict[str, str] = {}
+    for line in match[1].decode("latin-1").split("\r\n"):
+        name, _, value = line.partition(":")
+        found[name.strip().lower()] = value.strip()
+    error_type = found.get(_ERROR_TYPE.lower())
+    if error_type is None:
+        return None
+    try:
+        body = base64.b64decode(found.get(_ERROR_BODY.lower(), ""), validate=True)
+    except binascii.Error:
+        body = b""
+    return Answer(body or error_payload(error_type, "the response broke off"), error_type)
+
+
+def _too_large(size: int, limit: int = MAX_SYNC_PAYLOAD_BYTES) -> Answer:
     name = "Function.ResponseSizeTooLarge"
-    message = (
-        f"Response payload size ({size} bytes) exceeded maximum allowed payload size ({MAX_SYNC_PAYLOAD_BYTES} bytes)."
-    )
+    message = f"Response payload size ({size} bytes) exceeded maximum allowed payload size ({limit} bytes)."
     return Answer(error_payload(name, message), name)
 
 
