@@ -15,7 +15,12 @@ from replay.errors import InputError
 ACCOUNT_ID: Final = "123456789012"
 """The one account of a local cloud; moto's default."""
 
+ACCESS_KEY_ID: Final = "local"
+SECRET_ACCESS_KEY: Final = "local"  # noqa: S105  (open to everybody on this machine, as the port is)
+"""The key of the account's root, which every tool of this project uses; IAM's own keys are known too."""
+
 INIT_MODES: Final = ("real", "replayed")
+STREAM_DISCONNECTS: Final = ("stop", "run_on")
 
 DEFAULT_MODELS: Final[Mapping[str, str]] = {
     "anthropic.claude-3-haiku-*": "claude-3-haiku",
@@ -70,6 +75,9 @@ class CloudConfig:
     """Account-wide request rate of the gateway (API Gateway quotas)."""
     gateway_burst: int = 5_000
     """Account-wide burst of the gateway (API Gateway quotas)."""
+    stream_disconnect: str = "stop"
+    """What a caller who leaves a streamed response does to the function. ``stop``: its runtime's connection breaks.
+    ``run_on``: nothing, which is what AWS does today (Lambda developer guide, "Response streaming")."""
     bedrock_models: Mapping[str, str] = field(default_factory=lambda: dict(DEFAULT_MODELS))
     """Model-id pattern → name of a shipped profile, or path of a profile (JSON) or trace (Parquet). The first pattern
     that fits wins; entries from a TOML file come before the defaults."""
@@ -86,6 +94,11 @@ class CloudConfig:
             ("region", isinstance(self.region, str) and bool(self.region), "must be the name of an AWS region"),
             ("seed", _is_whole(self.seed) and self.seed >= 0, "must be a whole number, 0 or more"),
             ("init", self.init in INIT_MODES, f"is not one of {', '.join(INIT_MODES)}"),
+            (
+                "stream_disconnect",
+                self.stream_disconnect in STREAM_DISCONNECTS,
+                f"is not one of {', '.join(STREAM_DISCONNECTS)}",
+            ),
             *(
                 (name, _is_number(getattr(self, name)) and getattr(self, name) > 0, "must be a number above 0")
                 for name in ("keep_alive_s", "scale_out_per_s", "gateway_rate_rps")

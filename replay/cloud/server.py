@@ -29,10 +29,12 @@ from replay.cloud.bedrock.api import BedrockApi
 from replay.cloud.bedrock.streaming.service import StreamingBedrock
 from replay.cloud.config import ACCOUNT_ID, CloudConfig
 from replay.cloud.control_plane.catalog import MotoCatalog
+from replay.cloud.control_plane.function_urls import URL_PATH
 from replay.cloud.control_plane.install import install
 from replay.cloud.control_plane.logs import MotoLogSink
 from replay.cloud.control_plane.metrics import MotoMetricSink
 from replay.cloud.control_plane.wsgi import WsgiBridge
+from replay.cloud.gateway.function_url import HOST, FunctionUrlGateway
 from replay.cloud.gateway.http_api import Gateway
 from replay.cloud.lambda_api import INVOKE_PATH, InvokeApi
 from replay.cloud.lambda_plane.plane import LambdaPlane
@@ -69,6 +71,7 @@ class Server:
         self._control_plane = WsgiBridge(application)
         self._invoke = InvokeApi(self.plane)
         self._gateway = Gateway(self.plane, catalog, logs, metrics, config)
+        self._function_urls = FunctionUrlGateway(self.plane, catalog, metrics, config)
         self._bedrock = BedrockApi(config)
         self._streams = StreamingBedrock(
             seed=config.seed,
@@ -97,10 +100,15 @@ class Server:
             if path.startswith(_EXECUTE_API_PATH):
                 api, _, rest = path[len(_EXECUTE_API_PATH) :].partition("/")
                 return await self._gateway.handle(request, api, f"/{rest}")
+            if path.startswith(URL_PATH):
+                url, _, rest = path[len(URL_PATH) :].partition("/")
+                return await self._function_urls.handle(request, url, f"/{rest}")
             if path.startswith("/_tailcast/"):
                 return await self._admin.handle(request, path)
         if host := _EXECUTE_API_HOST.match(request.host):
             return await self._gateway.handle(request, host["api"], path)
+        if host := HOST.match(request.host):
+            return await self._function_urls.handle(request, host["url"], path)
         if request.method == "POST":
             if invoke := INVOKE_PATH.fullmatch(path):
                 return await self._invoke.handle(request, invoke["function"])

@@ -30,6 +30,7 @@ https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html"""
 _EPOCH: Final = (1980, 1, 1, 0, 0, 0)
 """The earliest time that a zip can hold."""
 _MODE: Final = 0o100644 << 16
+_MODE_OF_SCRIPTS: Final = 0o100755 << 16
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,9 @@ def _collect(spec: PackageSpec, project: Path, cache: Path, python: str) -> dict
             if name in files:
                 raise DeployError(f"{wheel.name}: its file {name} is in the package already")
             files[name] = kept
-    module = spec.handler.rpartition(".")[0].replace(".", "/") + ".py"
+    # Lambda Web Adapter starts a script of the package; everything else is a function in a module.
+    script = spec.handler.endswith(".sh")
+    module = spec.handler if script else spec.handler.rpartition(".")[0].replace(".", "/") + ".py"
     if module not in files:
         raise InputError(f"{spec.folder / 'package.toml'}: handler={spec.handler!r}, but no {module} is packaged")
     return files
@@ -157,7 +160,7 @@ def _zip(files: Mapping[str, bytes]) -> bytes:
         for name in sorted(files):
             entry = zipfile.ZipInfo(name, _EPOCH)
             entry.create_system = 3  # Unix, wherever it is built: the mode below is Unix's
-            entry.external_attr = _MODE
+            entry.external_attr = _MODE_OF_SCRIPTS if name.endswith(".sh") else _MODE
             entry.compress_type = zipfile.ZIP_DEFLATED
             archive.writestr(entry, files[name], compresslevel=6)
     return buffer.getvalue()

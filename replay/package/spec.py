@@ -17,7 +17,7 @@ class PackageSpec:
     function: str
     folder: Path
     handler: str
-    """Lambda's handler string: ``module.path.function``."""
+    """Lambda's handler string: ``module.path.function``, or the path of a script that starts an application."""
     sources: tuple[str, ...]
     """Files and folders, relative to the project; they lie at the same place in the zip."""
     sdk_services: tuple[str, ...]

@@ -12,6 +12,7 @@ from moto.awslambda.exceptions import InvalidParameterValueException
 from moto.awslambda.models import LambdaFunction
 
 from replay.cloud.lambda_plane.ports import FunctionVersion
+from replay.cloud.lambda_plane.web_adapter import LAYER
 
 _NOT_CONTENT = ("Description", "FunctionArn", "LastModified", "LastUpdateStatus", "RevisionId", "State", "Version")
 
@@ -108,11 +109,18 @@ class DeployedFunction(LambdaFunction):
                 environment={name: str(value) for name, value in self.environment_vars.items()},
                 log_group=self.logging_config["LogGroup"],
                 log_format=self.logging_config["LogFormat"],
+                layers=tuple(layer["Arn"] for layer in self.layers),
             )
             # The event loop asks without the lock: what was read in the middle of a change must not be kept.
             if self.revision_id == revision:
                 self._snapshot = snapshot
         return snapshot
+
+    def _get_layers_data(self, layers_versions_arns: list[str]) -> Any:
+        """Take the layer of Lambda Web Adapter, which belongs to another account; moto knows those of its own only."""
+        foreign = [arn for arn in layers_versions_arns if LAYER.fullmatch(arn)]
+        own = super()._get_layers_data([arn for arn in layers_versions_arns if arn not in foreign])
+        return [*own, *({"Arn": arn, "CodeSize": 0} for arn in foreign)]
 
     def _changed(self) -> None:
         self.revision_id = new_revision()

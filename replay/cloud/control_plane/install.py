@@ -42,6 +42,7 @@ def install(plane: Plane, run_function: RunFunction, *, endpoint_url: str, accou
     """
     ExtendedLambdaBackend.plane = plane
     ExtendedLambdaBackend.account_concurrency = account_concurrency
+    ExtendedLambdaBackend.endpoint_url = endpoint_url
     DeployedFunction.run_function = staticmethod(run_function)
     ExtendedApiGatewayBackend.endpoint_url = endpoint_url
     extensions: tuple[tuple[BackendDict[Any], type], ...] = (

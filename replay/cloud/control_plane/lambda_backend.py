@@ -22,6 +22,7 @@ from moto.awslambda.responses import LambdaResponse
 
 from replay.cloud.control_plane.aliases import additional_weights, check_routing
 from replay.cloud.control_plane.extension import addresses
+from replay.cloud.control_plane.function_urls import FunctionUrl, FunctionUrls
 from replay.cloud.control_plane.functions import DeployedFunction, new_revision
 from replay.cloud.control_plane.provisioned_concurrency import ProvisionedConfigs, ProvisionedPlane
 
@@ -55,11 +56,14 @@ class ExtendedLambdaBackend(LambdaBackend):
 
     plane: ClassVar[Plane]
     account_concurrency: ClassVar[int] = 1_000
+    endpoint_url: ClassVar[str] = ""
+    """This server's address, for Function URLs."""
 
     def __init__(self, region_name: str, account_id: str) -> None:
         super().__init__(region_name, account_id)
         self.lock = threading.RLock()
         self.provisioned = ProvisionedConfigs(self.plane)
+        self.function_urls = FunctionUrls(self.endpoint_url)
         self._last_version: dict[str, int] = {}
         self._policies: dict[tuple[str, str], Policy] = {}
         self._splits: dict[tuple[str, str], Mapping[str, float]] = {}
@@ -85,10 +89,11 @@ class ExtendedLambdaBackend(LambdaBackend):
     def _url_module(self) -> SimpleNamespace:
         from replay.cloud.control_plane.lambda_responses import ExtendedLambdaResponse
 
-        path = "{0}/(?P<api_version>[^/]+)/functions/(?P<function_name>[\\w_:%-]+)/provisioned-concurrency/?$"
+        functions = "{0}/(?P<api_version>[^/]+)/functions/(?P<function_name>[\\w_:%-]+)"
         added = {
-            path: ExtendedLambdaResponse.dispatch,
+            functions + "/provisioned-concurrency/?$": ExtendedLambdaResponse.dispatch,
             "{0}/(?P<api_version>[^/]+)/account-settings/?$": ExtendedLambdaResponse.dispatch,
+            functions + "/urls/?$": ExtendedLambdaResponse.dispatch,
         }
         return addresses(lambda_urls, LambdaResponse, ExtendedLambdaResponse, added)
 
@@ -184,6 +189,7 @@ class ExtendedLambdaBackend(LambdaBackend):
                 raise InvalidParameterValueException("$LATEST version cannot be deleted without deleting the function.")
             if qualifier is None:
                 self.provisioned.forget(name)
+                self.function_urls.forget(name)
                 self._last_version.pop(name, None)
                 for owned in (self._policies, self._splits):
                     for key in [key for key in owned if key[0] == name]:
@@ -270,6 +276,7 @@ class ExtendedLambdaBackend(LambdaBackend):
         with self.lock:
             function = self.get_function(function_name).function_name
             self.provisioned.forget(function, name)
+            self.function_urls.forget(function, name)
             self._policies.pop((function, name), None)
             self._splits.pop((function, name), None)
             super().delete_alias(name, function_name)
@@ -289,7 +296,10 @@ class ExtendedLambdaBackend(LambdaBackend):
                     f"The statement id ({statement_id}) provided already exists. Please provide a new statement id, "
                     "or remove the existing statement."
                 )
+            url_conditions = _url_conditions(request)
             statement, _ = policy.add_statement(json.dumps(request), qualifier or None)
+            for operator, condition in url_conditions.items():
+                statement.setdefault("Condition", {}).setdefault(operator, {}).update(condition)
             owner.revision_id = policy.revision = new_revision()
             return cast("dict[str, Any]", statement)
 
@@ -316,6 +326,47 @@ class ExtendedLambdaBackend(LambdaBackend):
         """Give the statements that apply to an invocation under ``qualifier`` (None: unqualified)."""
         policy = self._policies.get((function, qualifier or ""))
         return [] if policy is None else list(policy.statements)
+
+    # --- Function URLs ----------------------------------------------------------------------------------------
+
+    def create_url(self, function_name: str, qualifier: str | None, settings: dict[str, Any]) -> FunctionUrl:
+        """Give a function, or one of its aliases, a URL."""
+        with self.lock:
+            name, alias, arn = self._url_owner(function_name, qualifier)
+            made = self.function_urls.create(name, alias, arn, settings)
+            if made is None:
+                raise ConflictError(
+                    f"Failed to create function url config for [functionArn = {arn}]: it has one already"
+                )
+            return made
+
+    def get_url(self, function_name: str, qualifier: str | None) -> FunctionUrl:
+        """Give a URL."""
+        with self.lock:
+            return self.function_urls.get(*self._url_owner(function_name, qualifier)[:2])
+
+    def update_url(self, function_name: str, qualifier: str | None, settings: dict[str, Any]) -> FunctionUrl:
+        """Change a URL."""
+        with self.lock:
+            return self.function_urls.update(*self._url_owner(function_name, qualifier)[:2], settings)
+
+    def delete_url(self, function_name: str, qualifier: str | None) -> None:
+        """Take a URL away."""
+        with self.lock:
+            self.function_urls.delete(*self._url_owner(function_name, qualifier)[:2])
+
+    def list_urls(self, function_name: str) -> list[FunctionUrl]:
+        """List a function's URLs."""
+        with self.lock:
+            return self.function_urls.of_function(self.get_function(function_name).function_name)
+
+    def _url_owner(self, function_name: str, qualifier: str | None) -> tuple[str, str, str]:
+        """Give the function, the alias ("": none) and the ARN of both. Versions have no URLs."""
+        owner, name, alias = self._policy_owner(function_name, qualifier)
+        if alias.isdigit():
+            raise InvalidParameterValueException(f"Qualifier {alias} is a version; only aliases and $LATEST have URLs")
+        arn = self._latest(name).function_arn
+        return name, alias, owner.arn if isinstance(owner, LambdaAlias) else arn
 
     # --- inner ------------------------------------------------------------------------------------------------
 
@@ -354,6 +405,16 @@ def check_revision(given: str | None, current: str) -> None:
             "The RevisionId provided does not match the latest RevisionId for the Lambda function or alias. "
             "Call the GetFunction or the GetAlias API to retrieve the latest RevisionId for your resource."
         )
+
+
+def _url_conditions(request: dict[str, Any]) -> dict[str, dict[str, str]]:
+    """Take the conditions of Function URLs out of an ``AddPermission``, which moto would leave as they are."""
+    conditions: dict[str, dict[str, str]] = {}
+    if auth_type := request.pop("FunctionUrlAuthType", None):
+        conditions["StringEquals"] = {"lambda:FunctionUrlAuthType": str(auth_type)}
+    if (via_url := request.pop("InvokedViaFunctionUrl", None)) is not None:
+        conditions["Bool"] = {"lambda:InvokedViaFunctionUrl": str(bool(via_url)).lower()}
+    return conditions
 
 
 def _routing(alias: LambdaAlias) -> dict[str, Any] | None:

@@ -123,6 +123,31 @@ class ExtendedLambdaResponse(LambdaResponse):
         alias = self._extended.get_alias(qualifier, function)
         return alias.function_version, additional_weights(cast("Any", alias.routing_config))
 
+    # --- Function URLs ----------------------------------------------------------------------------------------
+
+    def create_function_url_config(self) -> TYPE_RESPONSE:
+        """``CreateFunctionUrlConfig`` with ``Qualifier``."""
+        made = self._extended.create_url(self._part(-2), self._query("Qualifier"), self.json_body)
+        return _answer(made.to_document(), 201)
+
+    def get_function_url_config(self) -> TYPE_RESPONSE:
+        """``GetFunctionUrlConfig`` with ``Qualifier``."""
+        return _answer(self._extended.get_url(self._part(-2), self._query("Qualifier")).to_document())
+
+    def update_function_url_config(self) -> str:
+        """``UpdateFunctionUrlConfig`` with ``Qualifier``."""
+        changed = self._extended.update_url(self._part(-2), self._query("Qualifier"), self.json_body)
+        return json.dumps(changed.to_document())
+
+    def delete_function_url_config(self) -> TYPE_RESPONSE:
+        """``DeleteFunctionUrlConfig`` with ``Qualifier``."""
+        self._extended.delete_url(self._part(-2), self._query("Qualifier"))
+        return _answer(None, 204)
+
+    def list_function_url_configs(self) -> TYPE_RESPONSE:
+        """``ListFunctionUrlConfigs``."""
+        return _answer({"FunctionUrlConfigs": [url.to_document() for url in self._extended.list_urls(self._part(-2))]})
+
     # --- the account ------------------------------------------------------------------------------------------
 
     def get_account_settings(self) -> TYPE_RESPONSE:

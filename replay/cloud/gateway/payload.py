@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl
 from aiohttp import web
 
 _TEXT_TYPES: Final = ("text/", "application/json", "application/javascript", "application/xml", "application/graphql")
-_HOP_BY_HOP: Final = {"connection", "keep-alive", "transfer-encoding", "upgrade", "te", "trailer", "proxy-connection"}
+HOP_BY_HOP: Final = {"connection", "keep-alive", "transfer-encoding", "upgrade", "te", "trailer", "proxy-connection"}
 
 
 class MalformedAnswerError(Exception):
@@ -118,7 +118,7 @@ def make_response(payload: bytes) -> web.Response:
         raise MalformedAnswerError(f"statusCode {status} is no HTTP status")
     response = web.Response(body=_decoded(answer), status=status)
     for name, value in headers.items():
-        if name.lower() not in _HOP_BY_HOP | {"content-length"}:
+        if name.lower() not in HOP_BY_HOP | {"content-length"}:
             response.headers[name] = value
     if not any(name.lower() == "content-type" for name in headers):
         response.headers["Content-Type"] = "text/plain;charset=UTF-8"
@@ -157,7 +157,7 @@ def _headers(request: web.BaseRequest, info: RequestInfo, size: int) -> tuple[di
         lower = name.lower()
         if lower == "cookie":
             cookies.extend(part.strip() for part in value.split(";") if part.strip())
-        elif lower not in _HOP_BY_HOP:
+        elif lower not in HOP_BY_HOP:
             pairs.append((lower, value))
     headers = _joined(pairs)
     headers["host"] = info.domain_name

@@ -6,6 +6,8 @@ import fnmatch
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from replay.cloud.gateway.policy import condition_holds, listed
+
 SERVICE = "apigateway.amazonaws.com"
 
 
@@ -33,36 +35,16 @@ def allows(statements: Iterable[Mapping[str, Any]], source_arn: str, account: st
 
 def _applies(statement: Mapping[str, Any], source_arn: str, account: str) -> bool:
     principal = statement.get("Principal")
-    services = [principal] if isinstance(principal, str) else _listed((principal or {}).get("Service"))
+    services = [principal] if isinstance(principal, str) else listed((principal or {}).get("Service"))
     if not any(service in ("*", SERVICE) for service in services):
         return False
-    actions = _listed(statement.get("Action"))
+    actions = listed(statement.get("Action"))
     if not any(fnmatch.fnmatchcase("lambda:invokefunction", str(action).lower()) for action in actions):
         return False
     for operator, conditions in (statement.get("Condition") or {}).items():
         for name, wanted in conditions.items():
             actual = {"aws:sourcearn": source_arn, "aws:sourceaccount": account}.get(name.lower())
-            if actual is None or not _holds(operator, actual, wanted):
+            # An operator that is not understood must not open a door.
+            if actual is None or not condition_holds(operator, actual, wanted):
                 return False
     return True
-
-
-def _holds(operator: str, actual: str, wanted: Any) -> bool:
-    patterns = [str(pattern) for pattern in _listed(wanted)]
-    if operator in ("ArnLike", "StringLike"):
-        return any(fnmatch.fnmatchcase(actual, _literal_brackets(pattern)) for pattern in patterns)
-    if operator in ("ArnEquals", "StringEquals"):
-        return actual in patterns
-    # An operator that is not understood must not open a door.
-    return False
-
-
-def _literal_brackets(pattern: str) -> str:
-    """Keep ``*`` and ``?`` as wildcards only; ``[`` is a character of its own in IAM."""
-    return pattern.replace("[", "[[]")
-
-
-def _listed(value: Any) -> list[Any]:
-    if value is None:
-        return []
-    return list(value) if isinstance(value, list | tuple) else [value]

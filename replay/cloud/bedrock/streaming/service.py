@@ -47,8 +47,9 @@ SETTINGS_PATH: Final = "/_tailcast/bedrock/streams"
 """PUT ``{"models": {…}, "faults": {…}, "forget": true}``; GET gives the models' ids and the faults."""
 
 SENT_PATH: Final = "/_tailcast/bedrock/streams/sent"
-"""GET gives the latest :data:`SENT_KEPT` complete answers: request id and moments, seconds of the system's monotonic
-clock (on Linux that of :func:`time.perf_counter` in every process)."""
+"""GET gives how the latest :data:`SENT_KEPT` answers went, the complete ones as ``sent`` and all as ``streams``:
+request id and moments, seconds of the system's monotonic clock (on Linux that of :func:`time.perf_counter` in every
+process)."""
 
 SENT_KEPT: Final = 4_096
 
@@ -76,14 +77,19 @@ class _Plan:
     draw: int
 
 
-@dataclass(frozen=True)
+@dataclass
 class Sent:
     """When an answer's parts really left, seconds of the event loop's clock."""
 
     request_id: str
     arrived_s: float
-    first_token_s: float
-    end_s: float
+    first_token_s: float = 0.0
+    """0 until it has left, as ``end_s``, the last token's."""
+    end_s: float = 0.0
+    model_id: str = ""
+    tokens: int = 0
+    ended: str | None = None
+    """``complete``, ``fault`` as it was ordered, or ``left`` by the caller; None: not yet."""
 
 
 class StreamingBedrock:
@@ -144,7 +150,8 @@ class StreamingBedrock:
             if path == SETTINGS_PATH:
                 return self._settings(request.method, _json(body) if body else {})
             if path == SENT_PATH:
-                return json_answer({"sent": [vars(sent) for sent in self._sent]})
+                streams = [vars(sent) for sent in self._sent]
+                return json_answer({"sent": [s for s in streams if s["ended"] == "complete"], "streams": streams})
             key, region = self._caller(request)
             if key in self.faults.expired_access_keys:
                 message = "The security token included in the request is expired"
@@ -224,9 +231,12 @@ class StreamingBedrock:
                 planned = planned.later((loop.time() - queued_s) * 1000.0)
             ending = _ending(parsed, use, planned)
             plan = _Plan(planned, dialect, ending, fault, served_in, index)
+            sent = Sent(request_id, arrived_s, model_id=model.model_id)
+            self._sent.append(sent)
             try:
-                return await _send(request, plan, arrived_s, request_id, self._sent.append)
+                return await _send(request, plan, sent)
             except ConnectionError:  # the caller has left: nobody to tell
+                sent.ended = "left"
                 return web.Response(status=499)
             finally:
                 if meter is not None:
@@ -293,15 +303,13 @@ def _ending(parsed: StreamRequest, use: Use, planned: Schedule) -> Ending:
     )
 
 
-async def _send(
-    request: web.BaseRequest, plan: _Plan, arrived_s: float, request_id: str, on_sent: Callable[[Sent], None]
-) -> web.StreamResponse:
+async def _send(request: web.BaseRequest, plan: _Plan, sent: Sent) -> web.StreamResponse:
     """Send an answer, each part at its moment; an early end where the plan has a fault."""
     planned, dialect = plan.schedule, plan.dialect
     response = web.StreamResponse(
         headers={
             "Content-Type": CONTENT_TYPE,
-            "x-amzn-RequestId": request_id,
+            "x-amzn-RequestId": sent.request_id,
             "x-tailcast-ttft-ms": f"{planned.ttft_ms:.3f}",
             "x-tailcast-total-ms": f"{planned.total_ms:.3f}",
             "x-tailcast-region": plan.region,
@@ -310,12 +318,11 @@ async def _send(
     )
     loop = asyncio.get_running_loop()
     head = dialect.start()
-    first_token_s = sent_s = 0.0
     for index in range(planned.reasoning_tokens):
         frame = dialect.reasoning(word(index))
         if not frame:
             break
-        await _until(loop, arrived_s + planned.reasoning_ms(index) / 1000.0)
+        await _until(loop, sent.arrived_s + planned.reasoning_ms(index) / 1000.0)
         if not response.prepared:
             await response.prepare(request)
         await response.write(head + frame)
@@ -327,19 +334,22 @@ async def _send(
         head = b""
         if index == last:
             frame += dialect.end(plan.ending)
-        due_s = arrived_s + planned.token_ms(index) / 1000.0
+        due_s = sent.arrived_s + planned.token_ms(index) / 1000.0
         if not response.prepared:
             # The head goes a moment ahead, so that the work on it does not delay the first token.
             await _until(loop, due_s - _HEAD_START_S)
             await response.prepare(request)
         await _until(loop, due_s)
         if index >= ends_early_at:
+            sent.ended = "fault"
             return await _break(request, response, plan.fault, frame)
-        sent_s = loop.time()
-        first_token_s = first_token_s or sent_s
+        end_s = loop.time()
+        sent.first_token_s = sent.first_token_s or end_s
         await response.write(frame)
+        sent.end_s = end_s
+        sent.tokens += 1
     await response.write_eof()
-    on_sent(Sent(request_id, arrived_s, first_token_s, sent_s))
+    sent.ended = "complete"
     return response
 
 
