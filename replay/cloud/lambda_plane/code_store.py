@@ -106,6 +106,8 @@ def _unpack_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, root: Path) 
 def install_runtime(folder: Path) -> Path:
     """Copy AWS's runtime client, and nothing else that is installed here, into ``folder``, with bytecode.
 
+    Beside it, a folder ``bin`` gets the interpreter.
+
     Raises
     ------
     LocalCloudError
@@ -127,13 +129,13 @@ def install_runtime(folder: Path) -> Path:
         else:
             shutil.copy2(origin, folder / origin.name)
     compileall.compile_dir(folder, quiet=2)
-    _install_interpreter(folder / "bin")
+    _install_interpreter(folder.with_name("bin"))
     return folder
 
 
 def _install_interpreter(folder: Path) -> None:
     """Put the interpreter on the functions' path by the names that Lambda's runtimes have in ``/var/lang/bin``."""
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     for name in ("python3", "python"):
         script = folder / name
         script.write_text(f'#!/bin/sh\nexec {shlex.quote(interpreter()[0])} "$@"\n')

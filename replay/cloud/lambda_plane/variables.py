@@ -39,7 +39,7 @@ def function_variables(
     return {
         **passed_on(),
         "LANG": "en_US.UTF-8",
-        "PATH": f"{folders.runtime / 'bin'}:/usr/local/bin:/usr/bin:/bin",
+        "PATH": f"{folders.runtime.with_name('bin')}:/usr/local/bin:/usr/bin:/bin",
         "TZ": ":UTC",
         **defaults,
         **version.environment,

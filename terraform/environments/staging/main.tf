@@ -7,47 +7,59 @@ locals {
   variant = var.variants[var.variant]
 
   # The default tier is what baseline and optimized are about; the others are the same in both.
-  tiers = merge(var.tiers, {
-    (var.default_tier) = {
-      model_id     = local.variant.model_id
-      max_tokens   = local.variant.max_tokens
-      latency      = local.variant.latency
-      service_tier = local.variant.service_tier
-      fallback     = local.variant.fallback
+  tiers = {
+    for name, variant in var.variants : name => merge(var.tiers, {
+      (var.default_tier) = {
+        model_id     = variant.model_id
+        max_tokens   = variant.max_tokens
+        latency      = variant.latency
+        service_tier = variant.service_tier
+        fallback     = variant.fallback
+      }
+    })
+  }
+  tiers_json = {
+    for variant, tiers in local.tiers : variant => jsonencode({
+      for name, tier in tiers : name => merge(
+        { for key, value in tier : key => value if value != null },
+        { for key, value in try(var.models[tier.model_id], {}) : key => value if value != null },
+      )
+    })
+  }
+
+  # What every function that asks models is told, by variant.
+  model_settings = {
+    for name, variant in var.variants : name => {
+      MODEL_ID           = variant.model_id
+      VARIANT            = name
+      MAX_TOKENS         = tostring(variant.max_tokens)
+      TEMPERATURE        = variant.temperature == null ? "" : tostring(variant.temperature)
+      SYSTEM_PROMPT      = variant.system_prompt
+      ALLOW_SYSTEM       = var.allow_system ? "1" : "0"
+      MAX_PROMPT_CHARS   = tostring(var.max_prompt_chars)
+      MODEL_MAX_ATTEMPTS = tostring(var.model_max_attempts)
+      DEFAULT_TIER       = var.default_tier
+      TIERS              = local.tiers_json[name]
     }
-  })
-  tiers_json = jsonencode({
-    for name, tier in local.tiers : name => merge(
-      { for key, value in tier : key => value if value != null },
-      { for key, value in try(var.models[tier.model_id], {}) : key => value if value != null },
-    )
+  }
+
+  settings = merge(local.model_settings[var.variant], {
+    CACHE_TABLE      = one(module.cache[*].table_name) == null ? "" : one(module.cache[*].table_name)
+    CACHE_TTL_S      = var.cache.enabled ? tostring(var.cache.ttl_s) : ""
+    CACHE_TIMEOUT_MS = var.cache.enabled ? tostring(var.cache.timeout_ms) : ""
   })
 
-  settings = {
-    MODEL_ID           = local.variant.model_id
-    VARIANT            = var.variant
-    MAX_TOKENS         = tostring(local.variant.max_tokens)
-    TEMPERATURE        = local.variant.temperature == null ? "" : tostring(local.variant.temperature)
-    SYSTEM_PROMPT      = local.variant.system_prompt
-    ALLOW_SYSTEM       = var.allow_system ? "1" : "0"
-    MAX_PROMPT_CHARS   = tostring(var.max_prompt_chars)
-    MODEL_MAX_ATTEMPTS = tostring(var.model_max_attempts)
-    DEFAULT_TIER       = var.default_tier
-    TIERS              = local.tiers_json
-    CACHE_TABLE        = one(module.cache[*].table_name) == null ? "" : one(module.cache[*].table_name)
-    CACHE_TTL_S        = var.cache.enabled ? tostring(var.cache.ttl_s) : ""
-    CACHE_TIMEOUT_MS   = var.cache.enabled ? tostring(var.cache.timeout_ms) : ""
-  }
+  model_ids = toset(concat(
+    [for variant in values(var.variants) : variant.model_id],
+    [for tier in values(var.tiers) : tier.model_id],
+  ))
 }
 
 # Both models at once: the versions of both variants run side by side under one role.
 module "bedrock_access" {
   source = "../../modules/bedrock_access"
 
-  model_ids = toset(concat(
-    [for variant in values(var.variants) : variant.model_id],
-    [for tier in values(var.tiers) : tier.model_id],
-  ))
+  model_ids  = local.model_ids
   partition  = data.aws_partition.current.partition
   region     = var.region
   account_id = data.aws_caller_identity.current.account_id
@@ -129,6 +141,31 @@ module "api" {
     authorizer_function_name = one(module.authorizer[*].function_name)
     cache_s                  = var.auth.cache_s
   }
+}
+
+module "streaming" {
+  source = "../../modules/streaming"
+  count  = var.streaming.enabled ? 1 : 0
+
+  name                 = local.prefix
+  package              = var.streaming_package
+  runtime              = var.runtime
+  architecture         = var.architecture
+  adapter_layer_arn    = var.streaming.adapter_layer_arn
+  memory_mb            = var.streaming.memory_mb
+  timeout_s            = var.streaming.timeout_s
+  reserved_concurrency = var.streaming.reserved_concurrency
+  callers              = var.streaming.callers
+  cors                 = var.cors
+  # A canary shifts the API's traffic, not this: it streams what baseline is.
+  environment        = { for name, value in local.model_settings["baseline"] : name => value if value != "" }
+  model_ids          = local.model_ids
+  partition          = data.aws_partition.current.partition
+  region             = var.region
+  account_id         = data.aws_caller_identity.current.account_id
+  log_retention_days = var.log_retention_days
+  log_format         = var.log_format
+  kms_key_arn        = var.kms_key_arn
 }
 
 module "observability" {

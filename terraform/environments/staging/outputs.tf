@@ -59,6 +59,16 @@ output "auth" {
   }
 }
 
+output "streaming" {
+  description = "The streaming function: its URL, to which POST /stream goes, its name, its log group, and the policy that a caller needs; null where there is none."
+  value = var.streaming.enabled ? {
+    url                = module.streaming[0].url
+    function_name      = module.streaming[0].function_name
+    log_group_name     = module.streaming[0].log_group_name
+    caller_policy_json = module.streaming[0].caller_policy_json
+  } : null
+}
+
 output "observability" {
   description = "Where to look: dashboard, alarms and their topic; null where there are none."
   value = var.observability.enabled ? {

@@ -165,6 +165,19 @@ variable "cors" {
   default     = null
 }
 
+variable "streaming" {
+  type = object({
+    enabled              = optional(bool, false)
+    memory_mb            = optional(number, 1024)
+    timeout_s            = optional(number, 120)
+    reserved_concurrency = optional(number, -1)
+    callers              = optional(set(string), [])
+    adapter_layer_arn    = optional(string, "")
+  })
+  description = "POST /stream on a Function URL, signed by IAM: whether; memory in MB, longest answer in seconds and reserved concurrency of its function; who else may call than those whom their own policies let (ARNs of users or roles, or account ids); and the layer of Lambda Web Adapter, where the public one is not wanted."
+  default     = {}
+}
+
 variable "kms_key_arn" {
   type        = string
   description = "KMS key that encrypts tables, logs and the function's settings; empty for the ones that AWS owns."
@@ -304,6 +317,12 @@ variable "runtime" {
 variable "authorizer_package" {
   type        = object({ path = string, base64sha256 = string, handler = string })
   description = "Deployment package of the authorizer: path, base64 of its SHA-256, entry point. Needed with auth.mode = api_key."
+  default     = null
+}
+
+variable "streaming_package" {
+  type        = object({ path = string, base64sha256 = string, handler = string })
+  description = "Deployment package of the streaming function: path, base64 of its SHA-256, start command. Needed with streaming.enabled."
   default     = null
 }
 

@@ -19,14 +19,14 @@ locals {
   model_statements = length(local.models) == 0 ? [] : [{
     Sid      = "InvokeModels"
     Effect   = "Allow"
-    Action   = "bedrock:InvokeModel"
+    Action   = var.action
     Resource = [for id in local.models : "arn:${var.partition}:bedrock:${var.region}::foundation-model/${id}"]
   }]
 
   profile_statements = length(local.profiles) == 0 ? [] : [{
     Sid      = "InvokeProfiles"
     Effect   = "Allow"
-    Action   = "bedrock:InvokeModel"
+    Action   = var.action
     Resource = [for id in sort(keys(local.profiles)) : local.profile_arns[id]]
   }]
 
@@ -34,7 +34,7 @@ locals {
     for index, id in sort(keys(local.profiles)) : {
       Sid       = "InvokeThroughProfile${index}"
       Effect    = "Allow"
-      Action    = "bedrock:InvokeModel"
+      Action    = var.action
       Resource  = [for region in local.profiles[id].regions : "arn:${var.partition}:bedrock:${region}::foundation-model/${local.profiles[id].model}"]
       Condition = { StringEquals = { "bedrock:InferenceProfileArn" = local.profile_arns[id] } }
     }

@@ -1,5 +1,5 @@
 output "policy_json" {
-  description = "IAM policy that allows bedrock:InvokeModel (which Converse needs) on the configured models only."
+  description = "IAM policy that allows the action on the configured models only."
   value = jsonencode({
     Version   = "2012-10-17"
     Statement = concat(local.model_statements, local.profile_statements, local.routed_statements)

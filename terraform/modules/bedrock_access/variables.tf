@@ -47,3 +47,14 @@ variable "account_id" {
     error_message = "account_id must have twelve digits."
   }
 }
+
+variable "action" {
+  type        = string
+  description = "What may be done with the models: bedrock:InvokeModel, which Converse needs, or bedrock:InvokeModelWithResponseStream, which ConverseStream needs."
+  default     = "bedrock:InvokeModel"
+
+  validation {
+    condition     = contains(["bedrock:InvokeModel", "bedrock:InvokeModelWithResponseStream"], var.action)
+    error_message = "action must be bedrock:InvokeModel or bedrock:InvokeModelWithResponseStream."
+  }
+}

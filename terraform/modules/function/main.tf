@@ -78,6 +78,7 @@ resource "aws_lambda_function" "this" {
   memory_size                    = var.memory_mb
   timeout                        = var.timeout_s
   reserved_concurrent_executions = var.reserved_concurrency
+  layers                         = var.layers
   publish                        = true
   kms_key_arn                    = var.kms_key_arn == "" ? null : var.kms_key_arn
 

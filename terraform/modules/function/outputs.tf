@@ -34,6 +34,11 @@ output "live_alias_name" {
   value       = aws_lambda_alias.live.name
 }
 
+output "baseline_alias_arn" {
+  description = "ARN of the alias baseline; without pins it follows what is published."
+  value       = aws_lambda_alias.baseline.arn
+}
+
 output "live_invoke_arn" {
   description = "ARN by which API Gateway invokes the weighted alias."
   value       = aws_lambda_alias.live.invoke_arn

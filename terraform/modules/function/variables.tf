@@ -54,6 +54,17 @@ variable "architecture" {
   }
 }
 
+variable "layers" {
+  type        = list(string)
+  description = "ARNs of layer versions to lay under the package."
+  default     = []
+
+  validation {
+    condition     = alltrue([for arn in var.layers : can(regex("^arn:[^:]+:lambda:[^:]+:[0-9]{12}:layer:[^:]+:[0-9]+$", arn))]) && length(var.layers) <= 5
+    error_message = "layers must be at most five ARNs of layer versions: arn:aws:lambda:REGION:ACCOUNT:layer:NAME:VERSION."
+  }
+}
+
 variable "memory_mb" {
   type        = number
   description = "Memory, and with it CPU, in MB."

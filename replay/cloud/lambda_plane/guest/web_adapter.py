@@ -33,6 +33,8 @@ from urllib.parse import quote
 _READY_EVERY_S = 0.01
 _APP_ENDS_WITHIN_S = 0.5
 """How long an application may take to see that its connection is half closed, and to end; then it is closed."""
+_APP_ENDED_WITHIN_S = 0.2
+"""Between the end of a process's connections and its own."""
 _PIECE_BYTES = 65_536
 _PORTS = range(20_000, 32_000)
 """Below those that systems give to outgoing connections: one of these could take a port before the application does."""
@@ -40,6 +42,9 @@ _HTTP_CONTENT_TYPE = "application/vnd.awslambda.http-integration-response"
 _PRELUDE_END = b"\0" * 8
 _TEXT_TYPES = ("text/", "application/json", "application/javascript", "application/xml")
 _PREFIX = "/2018-06-01/runtime/invocation"
+
+APPLICATION = os.getpid()
+"""The process that becomes the application; the adapter is its child."""
 
 
 class AppError(Exception):
@@ -132,7 +137,7 @@ class Adapter:
                 peer = app.sock  # a response that closes its connection takes this away
                 answer = app.getresponse()
             except (OSError, http.client.HTTPException) as error:
-                raise AppError(f"the application did not answer: {type(error).__name__}") from error
+                raise _broken("did not answer", error) from error
             with contextlib.closing(answer):
                 if self._streams:
                     self._stream_back(request_id, peer, answer)
@@ -271,6 +276,14 @@ class Adapter:
             self._runtime = None
 
 
+def _broken(how: str, error: Exception) -> AppError:
+    """Make the error of an application that fails; where its process has ended, that is what Lambda reports."""
+    time.sleep(_APP_ENDED_WITHIN_S)
+    if os.getppid() != APPLICATION:
+        os._exit(0)
+    return AppError(f"the application {how}: {type(error).__name__}")
+
+
 def _headers(answer: http.client.HTTPResponse) -> dict[str, Any]:
     """Give headers and cookies as both answers to Lambda have them."""
     headers: dict[str, str] = {}
@@ -290,9 +303,9 @@ def _pieces(answer: http.client.HTTPResponse) -> Iterator[bytes]:
         while piece := answer.read1(_PIECE_BYTES):
             yield piece
     except (OSError, http.client.HTTPException) as error:
-        raise AppError(f"the application broke off: {type(error).__name__}") from error
+        raise _broken("broke off", error) from error
     if answer.length:  # by its content-length there is more
-        raise AppError("the application broke off: IncompleteRead")
+        raise _broken("broke off", EOFError())
 
 
 def _send(runtime: http.client.HTTPConnection, data: bytes, *, head: bool) -> None:

@@ -71,17 +71,17 @@ run "every_tier_knows_its_model_price_and_limit" {
   command = apply
 
   assert {
-    condition     = jsondecode(local.tiers_json).standard.model_id == "us.anthropic.claude-haiku-4-5-20251001-v1:0" && jsondecode(local.tiers_json).standard.usd_per_million.output == 5.5
+    condition     = jsondecode(local.settings.TIERS).standard.model_id == "us.anthropic.claude-haiku-4-5-20251001-v1:0" && jsondecode(local.settings.TIERS).standard.usd_per_million.output == 5.5
     error_message = "The default tier must be the variant's, with its model's price."
   }
 
   assert {
-    condition     = jsondecode(local.tiers_json).reasoning.fallback == "standard" && jsondecode(local.tiers_json).fast.cache_minimum_tokens == 1024
+    condition     = jsondecode(local.settings.TIERS).reasoning.fallback == "standard" && jsondecode(local.settings.TIERS).fast.cache_minimum_tokens == 1024
     error_message = "A tier lacks what was configured."
   }
 
   assert {
-    condition     = length(local.tiers_json) + sum([for value in values(local.settings) : length(value)]) < 4096
+    condition     = length(local.settings.TIERS) + sum([for value in values(local.settings) : length(value)]) < 4096
     error_message = "Lambda allows 4 KB of environment variables."
   }
 }
@@ -105,6 +105,31 @@ run "the_cache_brings_table_right_and_settings" {
   assert {
     condition     = local.settings.CACHE_TABLE == "tailcast-dev-answers" && local.settings.CACHE_TTL_S == "60"
     error_message = "The function does not know of its cache."
+  }
+}
+
+run "streaming_is_off_unless_asked_for_and_then_signed_and_the_baseline" {
+  command = apply
+
+  variables {
+    variant           = "optimized"
+    streaming         = { enabled = true }
+    streaming_package = { path = "stream.zip", base64sha256 = "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=", handler = "functions/stream/run.sh" }
+  }
+
+  assert {
+    condition     = run.every_tier_knows_its_model_price_and_limit.streaming == null
+    error_message = "Nobody asked for streaming."
+  }
+
+  assert {
+    condition     = output.streaming.function_name == "tailcast-dev-stream"
+    error_message = "The streaming function is missing."
+  }
+
+  assert {
+    condition     = local.model_settings.baseline.MODEL_ID == var.variants.baseline.model_id && local.settings.MODEL_ID == var.variants.optimized.model_id
+    error_message = "A canary of the API must not change what is streamed."
   }
 }
 
