@@ -141,6 +141,7 @@ def _describe(deployment: Deployment) -> str:
         ("function", deployment.function_name),
         ("region", deployment.region),
         ("API", f"{deployment.api_endpoint}/genai"),
+        *([("Stream", f"{deployment.stream_url}stream")] if deployment.stream_url else []),
         ("log group", deployment.log_group_name),
         *(
             (variant, f"version {version}, {deployment.provisioned_versions.get(version, 0)} environments kept ready")

@@ -70,6 +70,7 @@ OWN_VARIABLES: Final = frozenset(
     {
         "variant",
         "authorizer_package",
+        "streaming_package",
         "package_path",
         "package_base64sha256",
         "handler",
@@ -103,3 +104,5 @@ class Deployment:
     changed: bool
     """False where everything was as asked already."""
     endpoint_url: str | None = None
+    stream_url: str | None = None
+    """Function URL of the streaming function, with a slash at its end: ``POST stream``; None where it is off."""

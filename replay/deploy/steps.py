@@ -11,6 +11,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -27,6 +28,9 @@ from simulator.files import write_text
 
 FUNCTION = "inference"
 AUTHORIZER = "authorizer"
+STREAM = "stream"
+_PACKAGE_VARIABLES = {AUTHORIZER: "authorizer_package", STREAM: "streaming_package"}
+_STREAMING_ENABLED = re.compile(r'^\s*"?streaming"?\s*[=:]\s*\{[^}]*?"?enabled"?\s*[=:]\s*true', re.MULTILINE)
 
 
 def deploy(request: DeployRequest) -> Deployment:
@@ -45,14 +49,14 @@ def deploy(request: DeployRequest) -> Deployment:
     """
     with _session(request) as session:
         session.check()
-        packages = []
-        for function in (FUNCTION, AUTHORIZER):
+        packages = {}
+        for function in (FUNCTION, AUTHORIZER, *([STREAM] if wants_streaming(request) else [])):
             package = build_package(function, project=request.project, out_dir=request.state_dir / "package")
             request.progress(
                 f"packaged {function}: {package.size_bytes / 1024**2:.1f} MiB, sha256 {package.sha256[:12]}"
             )
-            packages.append(package)
-        return session.deploy(*packages)
+            packages[function] = package
+        return session.deploy(packages)
 
 
 def promote(request: DeployRequest) -> Deployment:
@@ -129,9 +133,9 @@ class _Session:
         if self.request.variant == "optimized" and not self.pins.version("baseline"):
             raise InputError("variant='optimized': there is no baseline yet; deploy --variant baseline first")
 
-    def deploy(self, package: Package, authorizer: Package) -> Deployment:
+    def deploy(self, packages: Mapping[str, Package]) -> Deployment:
         request = self.request
-        variables = self._variables(package, authorizer)
+        variables = self._variables(packages)
         fingerprint = self._fingerprint(variables)
         pinned = self.pins.pins.get(request.variant)
         if pinned and pinned.fingerprint == fingerprint and self.pins.latest != request.variant:
@@ -187,9 +191,10 @@ class _Session:
             (self.folder / name).unlink(missing_ok=True)
         return count
 
-    def _variables(self, package: Package, authorizer: Package) -> dict[str, Any]:
+    def _variables(self, packages: Mapping[str, Package]) -> dict[str, Any]:
         """Give all of Terraform's variables except the pins."""
         request = self.request
+        package = packages[FUNCTION]
         return {
             **request.variables,
             **({"region": request.region} if request.region else {}),
@@ -198,10 +203,14 @@ class _Session:
             "package_base64sha256": package.base64sha256,
             "handler": package.handler,
             "runtime": f"python{package.python}",
-            "authorizer_package": {
-                "path": str(authorizer.path.resolve()),
-                "base64sha256": authorizer.base64sha256,
-                "handler": authorizer.handler,
+            **{
+                variable: {
+                    "path": str(packages[function].path.resolve()),
+                    "base64sha256": packages[function].base64sha256,
+                    "handler": packages[function].handler,
+                }
+                for function, variable in _PACKAGE_VARIABLES.items()
+                if function in packages
             },
         }
 
@@ -259,8 +268,9 @@ class _Session:
 
     def _fingerprint(self, variables: Mapping[str, Any]) -> str:
         """Say what a published version depends on: variables, tfvars and the Terraform code."""
-        # Where a package lies does not matter, nor does the authorizer, which has no versions.
-        kept = {name: value for name, value in variables.items() if name not in ("package_path", "authorizer_package")}
+        # Where a package lies does not matter, nor do the functions beside it, whose versions nobody pins.
+        left_out = {"package_path", *_PACKAGE_VARIABLES.values()}
+        kept = {name: value for name, value in variables.items() if name not in left_out}
         digest = hashlib.sha256(json.dumps(kept, sort_keys=True).encode())
         for folder, pattern in (
             (self.request.root, "*.tf*"),
@@ -287,9 +297,22 @@ class _Session:
                 provisioned_versions=outputs["provisioned_versions"],
                 changed=self.changes > 0,
                 endpoint_url=self.request.endpoint_url,
+                stream_url=(outputs.get("streaming") or {}).get("url"),
             )
         except KeyError as error:
             raise DeployError(f"{self.folder}: the state has no output {error}; deploy again to complete it") from None
+
+
+def wants_streaming(request: DeployRequest) -> bool:
+    """Say whether the streaming function is to be packaged: by the request's variables, else by the tfvars.
+
+    Terraform decides; this only spares the package of whom does not want it, so a tfvars file is searched, not parsed.
+    """
+    asked = request.variables.get("streaming")
+    if isinstance(asked, Mapping):
+        return bool(asked.get("enabled", False))
+    files = sorted(request.root.glob("*.tfvars")) + sorted(request.root.glob("*.tfvars.json"))
+    return any(_STREAMING_ENABLED.search(path.read_text(encoding="utf-8")) for path in files)
 
 
 def default_state_dir(project: Path, env: str, endpoint_url: str | None) -> Path:

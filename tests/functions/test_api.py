@@ -9,8 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
 from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -75,6 +79,7 @@ def deployed(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
                 "throttle_rate_rps": 500,
                 "throttle_burst": 500,
                 "max_prompt_chars": 2_000,
+                "streaming": {"enabled": True},
                 "provisioned_concurrency": {"baseline": 0, "optimized": 0},
             },
         )
@@ -97,6 +102,18 @@ def test_a_key_opens_both_routes_and_the_answer_is_complete(deployed: Deployed, 
     assert body["usage"]["output_tokens"] > 0
     assert body["cached"] is False
     assert body["request_id"] == answer.headers["x-request-id"]
+
+
+def test_the_stream_is_deployed_beside_it_and_asks_for_a_signature(deployed: Deployed) -> None:
+    url = f"{deployed.deployment.stream_url}stream"
+    assert call(url, json.dumps({"prompt": PROMPT})).status == 403
+    request = AWSRequest("POST", url, {"host": urlsplit(url).netloc}, json.dumps({"prompt": PROMPT}))
+    SigV4Auth(Credentials("local", "local"), "lambda", "us-east-1").add_auth(request)
+    answer = call(url, json.dumps({"prompt": PROMPT}), headers=dict(request.headers.items()))
+    assert answer.status == 200, answer.body
+    last = answer.body.decode().strip().rpartition("event: ")[2]
+    assert last.startswith("done\n")
+    assert json.loads(last.partition("data: ")[2])["cost_usd"] > 0
 
 
 def test_each_tier_is_its_model(deployed: Deployed, api_key: str) -> None:
@@ -149,7 +166,7 @@ def test_a_rotated_key_works_beside_its_former_secret_and_a_revoked_one_not_at_a
     deployed.key("revoke", key_id)
     assert deployed.post({"prompt": PROMPT}, x_api_key=newest).status == 403
     assert f"{key_id}  rotating" in deployed.key("list")
-    assert newest.split("_")[2] not in str(deployed.cloud.client("dynamodb").scan(TableName=deployed.table)["Items"])
+    assert newest.split("_", 2)[2] not in str(deployed.cloud.client("dynamodb").scan(TableName=deployed.table)["Items"])
 
 
 def test_a_page_of_the_named_origin_may_call(deployed: Deployed, api_key: str) -> None:
