@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import IntEnum
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,9 @@ from simulator.errors import ParameterError
 from simulator.quantiles import FloatArray
 
 IntArray = NDArray[np.int64]
+
+_WORDS: Final = 4
+"""Words that Philox gives for one state of its counter."""
 
 
 class Use(IntEnum):
@@ -65,18 +69,21 @@ class Randomness:
         if not 0 <= self.replication < 2**32:
             raise ParameterError(f"replication={self.replication!r} is outside 0 to 2**32 - 1")
 
-    def generator(self, use: Use, attempt: int = 0) -> np.random.Generator:
-        """Give a generator at the start of the stream of ``use`` and ``attempt``."""
+    def generator(self, use: Use, attempt: int = 0, first: int = 0) -> np.random.Generator:
+        """Give a generator of the stream of ``use`` and ``attempt``, at the word of request ``first``."""
         key = np.array([self.seed, int(use)], dtype=np.uint64)
-        counter = np.array([0, 0, attempt, self.replication], dtype=np.uint64)
-        return np.random.Generator(np.random.Philox(key=key, counter=counter))
+        counter = np.array([first // _WORDS, 0, attempt, self.replication], dtype=np.uint64)
+        generator = np.random.Generator(np.random.Philox(key=key, counter=counter))
+        if first % _WORDS:
+            generator.random(first % _WORDS)
+        return generator
 
-    def uniforms(self, use: Use, requests: int, attempt: int = 0) -> FloatArray:
-        """Give one uniform in [0, 1) for each request, shape ``(requests,)``.
+    def uniforms(self, use: Use, requests: int, attempt: int = 0, first: int = 0) -> FloatArray:
+        """Give one uniform in [0, 1) for each request from ``first`` on, shape ``(requests,)``.
 
-        The i-th is the same however many are asked for: a double takes exactly one word of the stream.
+        That of a request is the same whichever are asked for: a double takes exactly one word of the stream.
         """
-        return self.generator(use, attempt).random(requests)
+        return self.generator(use, attempt, first).random(requests)
 
 
 def client_jitter(randomness: Randomness, attempts: int, requests: int) -> FloatArray:
@@ -211,5 +218,10 @@ class Draws:
 def _check(name: str, values: FloatArray, shape: tuple[int, ...]) -> None:
     if values.shape != shape:
         raise ParameterError(f"{name} has shape {values.shape}, not {shape}")
-    if values.size and not (np.isfinite(values).all() and float(values.min()) >= 0.0):
+    if not values.size:
+        return
+    # One value for all of a dimension is looked at once.
+    values = values[tuple(slice(0, 1) if stride == 0 else slice(None) for stride in values.strides)]
+    # What is not a number is neither, and an infinite value is the largest.
+    if not (float(values.min()) >= 0.0 and float(values.max()) < np.inf):
         raise ParameterError(f"{name} holds a negative or infinite value, or none; draws are finite and 0 or more")

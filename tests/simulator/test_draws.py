@@ -16,6 +16,12 @@ def test_a_longer_run_starts_with_the_draws_of_the_shorter(seed: int, replicatio
     np.testing.assert_array_equal(randomness.uniforms(use, 7, attempt), randomness.uniforms(use, 100, attempt)[:7])
 
 
+@given(st.integers(0, 2**64 - 1), st.sampled_from(list(Use)), st.integers(0, 50))
+def test_a_stream_can_be_entered_anywhere(seed: int, use: Use, first: int) -> None:
+    randomness = Randomness(seed)
+    np.testing.assert_array_equal(randomness.uniforms(use, 20, 1, first), randomness.uniforms(use, 70, 1)[first:][:20])
+
+
 def test_every_address_has_numbers_of_its_own() -> None:
     streams = {
         (seed, replication, use, attempt): tuple(Randomness(seed, replication).uniforms(use, 4, attempt))

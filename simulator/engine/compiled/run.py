@@ -15,6 +15,7 @@ from simulator.engine.compiled.window import Window
 from simulator.engine.compiled.world import World
 from simulator.engine.inputs import check_draws, check_rollout
 from simulator.engine.outcomes import ProvisionedHistory
+from simulator.errors import ParameterError
 from simulator.platform import Platform
 from simulator.rollout import Rollout
 
@@ -45,6 +46,7 @@ class Run:
         block = BLOCK_REQUESTS if requests is None else min(requests, BLOCK_REQUESTS)
         self._window = Window(platform, block)
         self._keeps_rows = requests is not None
+        self._last_arrival_s = 0.0
         self.world = World(platform, rollout, self._window, requests=requests)
 
     def feed(self, draws: Draws) -> None:
@@ -53,11 +55,21 @@ class Run:
         Raises
         ------
         ParameterError
-            Draws that lack what the platform's policies need.
+            Draws that lack what the platform's policies need, or that begin before the last request fed.
         """
         check_draws(draws, self._platform)
-        if draws.lifetime_s is not None:
-            self.world.run["lifetimes"] = 1
+        if not draws.requests:
+            return
+        first_s, run = float(draws.arrival_s[0]), self.world.run
+        if first_s < self._last_arrival_s:
+            raise ParameterError(
+                f"arrival_s goes back in time between two blocks, from {self._last_arrival_s:g} to {first_s:g}"
+            )
+        self._last_arrival_s = float(draws.arrival_s[-1])
+        lifetimes = draws.lifetime_s is not None
+        if run["drawn"][0] and run["lifetimes"][0] != lifetimes:
+            raise ParameterError("some blocks have lifetime_s and some have none; give it in all of them")
+        run["lifetimes"] = lifetimes
         for begin in range(0, draws.requests, BLOCK_REQUESTS):
             self._feed(draws, begin, min(begin + BLOCK_REQUESTS, draws.requests))
 
