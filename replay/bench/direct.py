@@ -13,7 +13,7 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote, urlsplit
 
 from botocore.auth import SigV4Auth
@@ -27,6 +27,7 @@ from replay.bench.server_events import EventReader
 from replay.bench.targets import Target
 from replay.bench.transport import ArrivingResponse, ConnectionPool
 from replay.errors import CloudError, InputError
+from replay.function_urls import is_function_url, region_in
 from replay.record.lines import FunctionRecord, Start, read_line
 from simulator.importers.report_lines import Report
 
@@ -61,7 +62,8 @@ def address_of(endpoint: Endpoint, target: Target) -> Address:
     """
     if target.kind == "http":
         # An answer from the function's response cache would be none of the model's.
-        return Address(target.model_id, {"Cache-Control": "no-store", **endpoint.api_headers})
+        headers = {"Cache-Control": "no-store", **endpoint.api_headers}
+        return Address(target.model_id, headers, _url_signature(target, headers))
     _, _, name = target.model_id.partition(":")
     function, _, alias = name.partition(":")
     if not function:
@@ -73,6 +75,20 @@ def address_of(endpoint: Endpoint, target: Target) -> Address:
         raise CloudError("no AWS credentials found; set AWS_PROFILE, or run `aws sso login`")
     url = f"{base}/2015-03-31/functions/{quote(function, safe='')}/invocations{qualifier}"
     return Address(url, {"X-Amz-Log-Type": "Tail"}, SigV4Auth(credentials, "lambda", target.region).add_auth)
+
+
+def _url_signature(target: Target, headers: Mapping[str, str]) -> Callable[[AWSRequest], None] | None:
+    """Give what signs for a Function URL; None for other addresses, and where there is nothing to sign with.
+
+    Without a signature a URL that wants one answers 403, and one that wants none is measured as it is.
+    """
+    if not is_function_url(target.model_id) or any(name.lower() == "authorization" for name in headers):
+        return None
+    credentials = get_session().get_credentials()
+    if credentials is None:
+        return None
+    add_auth = SigV4Auth(credentials, "lambda", region_in(target.model_id) or target.region).add_auth
+    return cast("Callable[[AWSRequest], None]", add_auth)
 
 
 def post(

@@ -168,6 +168,7 @@ class _Run:
         size = self.arrivals_s.size
         self.late_ms = np.full(size, np.nan)
         self.client_ms = np.full(size, np.nan)
+        self.ttft_ms = np.full(size, np.nan)
         self.replies: list[Reply | None] = [None] * size
         self._in_flight: set[asyncio.Task[None]] = set()
         self._given_up = asyncio.Event()
@@ -223,6 +224,8 @@ class _Run:
         except (aiohttp.ClientError, OSError) as error:
             reply = Reply("error", failure=_reason(error))
         self.client_ms[index] = (loop.time() - intended) * 1e3
+        if reply.first_token_s is not None:
+            self.ttft_ms[index] = (reply.first_token_s - intended) * 1e3
         self.replies[index] = reply
         self.ended += 1
         if reply.failure is not None and (reply.failure in self.failures or len(self.failures) < _MOST_REASONS):
@@ -302,6 +305,7 @@ def _result(run: _Run, variant: str | None) -> DriveResult:
             "arrival_s": run.arrivals_s[ended],
             "variant": pl.Series([variant] * len(replies), dtype=pl.String),
             "client_ms": np.maximum(run.client_ms[ended], 0.0),
+            "ttft_ms": pl.Series(run.ttft_ms[ended], nan_to_null=True),
             "attempts": pl.Series([1] * len(replies), dtype=pl.Int64),
             "status": [reply.status for reply in replies],
             "request_id": pl.Series([reply.request_id for reply in replies], dtype=pl.String),

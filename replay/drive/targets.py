@@ -8,24 +8,23 @@ from __future__ import annotations
 
 import asyncio
 import json
-from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import Any, Final, Protocol
 from urllib.parse import quote
 
 import aiohttp
 from yarl import URL
 
+from replay.bench.server_events import CONTENT_TYPE as EVENT_STREAM
+from replay.bench.server_events import EventReader
+from replay.drive.signing import Signer
 from replay.errors import InputError
-
-if TYPE_CHECKING:
-    from botocore.credentials import Credentials, ReadOnlyCredentials
+from replay.function_urls import is_function_url, region_in
 
 GATEWAY_TIMEOUT_S: Final = 29.0
 """From here on a 503 is an HTTP API's integration time-out (30 s, fixed), not a refusal."""
 _KEEP_ALIVE_S: Final = 30.0
 """Idle connections are closed by us before the usual servers close them (60–75 s), so that none breaks in our hand."""
-_CREDENTIALS_FRESH_S: Final = 60.0
 _READ_CHUNK_BYTES: Final = 65_536
 _KEPT_BODY_BYTES: Final = 65_536
 
@@ -42,6 +41,8 @@ class Reply:
     """Whether the target answered at all."""
     failure: str | None = None
     """Why it is not ``ok``: a status code or an error's name, never content."""
+    first_token_s: float | None = None
+    """When the first token of a stream came, on the event loop's clock."""
 
 
 class Target(Protocol):
@@ -80,10 +81,21 @@ def status_of(http_status: int, waited_s: float) -> str:
 
 @dataclass
 class HttpTarget:
-    """POSTs ``{"prompt": …}`` to an address. Redirects are not followed: a redirect is not the API's answer."""
+    """POSTs ``{"prompt": …}`` to an address. Redirects are not followed: a redirect is not the API's answer.
+
+    Parameters
+    ----------
+    url
+        Of an API, or of a stream, whose events are read to their end.
+    headers
+        To send with each request.
+    signer
+        Signs requests to a Function URL; None leaves them as they are.
+    """
 
     url: str
     headers: dict[str, str] = field(default_factory=dict)
+    signer: Signer | None = None
     _session: aiohttp.ClientSession | None = field(default=None, init=False, repr=False)
 
     @property
@@ -92,7 +104,15 @@ class HttpTarget:
         return self.url
 
     async def open(self) -> None:
-        """Make the connection pool, without a limit: a limit would queue requests and hide the wait."""
+        """Make the connection pool, without a limit: a limit would queue requests and hide the wait.
+
+        Raises
+        ------
+        InputError
+            Requests are to be signed, and there is nothing to sign with.
+        """
+        if self.signer is not None:
+            await self.signer.open()
         self._session = _new_session()
 
     async def send(self, prompt: str) -> Reply:
@@ -101,7 +121,12 @@ class HttpTarget:
         started = loop.time()
         body = json.dumps({"prompt": prompt}).encode()
         headers = {"Content-Type": "application/json", **self.headers}
-        async with _opened(self._session).post(self.url, data=body, headers=headers, allow_redirects=False) as answer:
+        if self.signer is not None:
+            headers = self.signer.sign(self.url, headers, body)
+        url = URL(self.url, encoded=self.signer is not None)  # what is signed is sent as it is
+        async with _opened(self._session).post(url, data=body, headers=headers, allow_redirects=False) as answer:
+            if answer.status == 200 and answer.headers.get("Content-Type", "").startswith(EVENT_STREAM):
+                return await _read_events(answer)
             await _read(answer)
             status = status_of(answer.status, loop.time() - started)
             request_id = answer.headers.get("x-request-id") or answer.headers.get("apigw-requestid")
@@ -109,6 +134,8 @@ class HttpTarget:
 
     async def close(self) -> None:
         """Close the connections."""
+        if self.signer is not None:
+            await self.signer.close()
         if self._session is not None:
             await self._session.close()
             self._session = None
@@ -134,11 +161,8 @@ class LambdaTarget:
     endpoint_url: str | None = None
     static_keys: tuple[str, str] | None = field(default=None, repr=False)
     _session: aiohttp.ClientSession | None = field(default=None, init=False, repr=False)
-    _credentials: Credentials | None = field(default=None, init=False, repr=False)
-    _frozen: ReadOnlyCredentials | None = field(default=None, init=False, repr=False)
-    _refresher: asyncio.Task[None] | None = field(default=None, init=False, repr=False)
+    _signer: Signer | None = field(default=None, init=False, repr=False)
     _url: str = field(default="", init=False, repr=False)
-    _signing_region: str = field(default="", init=False, repr=False)
 
     @property
     def label(self) -> str:
@@ -146,16 +170,17 @@ class LambdaTarget:
         return f"lambda:{self.function}" + (f":{self.qualifier}" if self.qualifier else "")
 
     async def open(self) -> None:
-        """Find endpoint, region and credentials the way the SDK does, in a thread: it reads files and may ask IMDS.
+        """Find endpoint, region and credentials the way the SDK does.
 
         Raises
         ------
         InputError
             No region or no credentials are configured.
         """
-        await asyncio.to_thread(self._configure)
+        self._url = await asyncio.to_thread(self._address)
+        self._signer = Signer(self.label, self.region, self.static_keys)
+        await self._signer.open()
         self._session = _new_session()
-        self._refresher = asyncio.create_task(self._keep_credentials_fresh())
 
     async def send(self, prompt: str) -> Reply:
         """Invoke with ``{"prompt": …}`` and wait for the answer."""
@@ -163,7 +188,7 @@ class LambdaTarget:
         started = loop.time()
         body = json.dumps({"prompt": prompt}).encode()
         async with _opened(self._session).post(
-            URL(self._url, encoded=True), data=body, headers=self._sign(body), allow_redirects=False
+            URL(self._url, encoded=True), data=body, headers=self._signed(body), allow_redirects=False
         ) as answer:
             payload = await _read(answer)
             waited_s = loop.time() - started
@@ -177,51 +202,32 @@ class LambdaTarget:
 
     async def close(self) -> None:
         """Close the connections."""
-        if self._refresher is not None:
-            self._refresher.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._refresher
-            self._refresher = None
+        if self._signer is not None:
+            await self._signer.close()
+            self._signer = None
         if self._session is not None:
             await self._session.close()
             self._session = None
 
-    def _configure(self) -> None:
+    def _signed(self, body: bytes) -> dict[str, str]:
+        if self._signer is None:
+            raise RuntimeError("the target is not open; call open() first")
+        return self._signer.sign(self._url, {"Content-Type": "application/json"}, body)
+
+    def _address(self) -> str:
+        """Find Lambda's endpoint the way the SDK does."""
         import boto3
         from botocore.exceptions import BotoCoreError
 
         try:
             key, secret = self.static_keys or (None, None)
             session = boto3.Session(aws_access_key_id=key, aws_secret_access_key=secret, region_name=self.region)
-            client = session.client("lambda", endpoint_url=self.endpoint_url)
-            self._credentials = session.get_credentials()
+            base = session.client("lambda", endpoint_url=self.endpoint_url).meta.endpoint_url
         except (BotoCoreError, ValueError) as error:
             raise InputError(f"{self.label}: {error}; set AWS_REGION or pass --region") from error
-        if self._credentials is None:
-            raise InputError(f"{self.label}: no AWS credentials found; set them up as for the AWS CLI")
-        self._frozen = self._credentials.get_frozen_credentials()
-        self._signing_region = client.meta.region_name
         path = f"/2015-03-31/functions/{quote(self.function, safe='')}/invocations"
         query = f"?Qualifier={quote(self.qualifier, safe='')}" if self.qualifier else ""
-        self._url = client.meta.endpoint_url.rstrip("/") + path + query
-
-    async def _keep_credentials_fresh(self) -> None:
-        """Renew short-lived credentials aside: a renewal is a network call, and must not hold up the load."""
-        while self._credentials is not None:
-            await asyncio.sleep(_CREDENTIALS_FRESH_S)
-            # A failed renewal leaves the old credentials; when those end, the requests say so.
-            with suppress(Exception):
-                self._frozen = await asyncio.to_thread(self._credentials.get_frozen_credentials)
-
-    def _sign(self, body: bytes) -> dict[str, str]:
-        from botocore.auth import SigV4Auth
-        from botocore.awsrequest import AWSRequest
-
-        if self._frozen is None:
-            raise RuntimeError("the target is not open; call open() first")
-        request = AWSRequest("POST", self._url, headers={"Content-Type": "application/json"}, data=body)
-        SigV4Auth(self._frozen, "lambda", self._signing_region).add_auth(request)
-        return dict(request.headers.items())
+        return str(base).rstrip("/") + path + query
 
 
 def parse_target(text: str, *, region: str | None = None, endpoint_url: str | None = None) -> HttpTarget | LambdaTarget:
@@ -240,6 +246,8 @@ def parse_target(text: str, *, region: str | None = None, endpoint_url: str | No
             raise InputError(f"target {text!r}: not an address ({error})") from error
         if not url.host:
             raise InputError(f"target {text!r}: the address names no host")
+        if is_function_url(text):
+            return HttpTarget(text, signer=Signer(text, region_in(text) or region))
         return HttpTarget(text)
     if scheme == "lambda" and rest:
         if rest.startswith("arn:"):
@@ -269,6 +277,22 @@ async def _read(answer: aiohttp.ClientResponse) -> bytes:
         if len(kept) < _KEPT_BODY_BYTES:
             kept += chunk
     return bytes(kept)
+
+
+async def _read_events(answer: aiohttp.ClientResponse) -> Reply:
+    """Read a stream of server-sent events to its end."""
+    loop = asyncio.get_running_loop()
+    reader = EventReader()
+    async for piece in answer.content.iter_any():
+        reader.feed(piece, loop.time())
+    request_id = answer.headers.get("x-request-id")
+    first_s = reader.deltas_s[0] if reader.deltas_s else None
+    if reader.error is not None:
+        code = str(reader.error.get("code", "error"))[:60]
+        return Reply(reader.status, request_id, failure=f"stream: {code}", first_token_s=first_s)
+    if reader.done is None:
+        return Reply("error", request_id, failure="stream: it broke off", first_token_s=first_s)
+    return Reply("ok", request_id, first_token_s=first_s)
 
 
 def reply_of_payload(payload: bytes, function_error: str | None, request_id: str | None, waited_s: float) -> Reply:

@@ -14,13 +14,19 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import boto3
+import numpy as np
 import pytest
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
+from replay.bench.clients import Endpoint
+from replay.bench.direct import address_of, post
+from replay.bench.targets import Target
+from replay.bench.transport import ConnectionPool
 from replay.cloud import CloudConfig, LocalCloud
 from replay.cloud.bedrock.streaming.service import SENT_PATH, SETTINGS_PATH
+from replay.drive import drive, parse_target
 from replay.package import build_package
 from replay.record import Settle, record
 from tests.replay.cloud.support import eventually, role_arn, unique
@@ -334,6 +340,22 @@ def test_the_function_s_deadline_is_504_before_the_first_token(deployed: Deploye
     with closing(deployed.ask(url=made["FunctionUrl"])) as answer:
         assert answer.status == 504
         assert answer.json()["error"]["code"] == "DeadlineExceeded"
+
+
+def test_load_and_benchmarks_sign_for_the_url(deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in deployed.cloud.environment().items():
+        monkeypatch.setenv(name, value)
+    url = f"{deployed.url}stream"
+    result = drive(parse_target(url), np.array([0.0, 0.05]), deadline_s=WAIT_S)
+    rows = result.trace.frame.to_dicts()
+    assert [row["status"] for row in rows] == ["ok", "ok"]
+    assert all(150 < row["ttft_ms"] < row["client_ms"] for row in rows)
+    pool = ConnectionPool(timeout_s=WAIT_S)
+    address = address_of(Endpoint(), Target(url, "us-east-1"))
+    outcome = post(address, PROMPT, 64, pool, fresh=True, wait_until=time.perf_counter)
+    pool.close()
+    assert (outcome.status, len(outcome.deltas_s)) == ("ok", 20), outcome.error
+    assert outcome.usage["outputTokens"] == 20
 
 
 def test_invoke_gathers_what_a_url_streams(deployed: Deployed) -> None:
