@@ -167,6 +167,7 @@ def _read_events(response: ArrivingResponse, outcome: Outcome) -> None:
         outcome.stop_reason = reader.done.get("stop_reason")
         outcome.usage = _usage(reader.done)
         outcome.server_ms = reader.done.get("total_execution_ms")
+        outcome.cost_usd = reader.done.get("cost_usd")
 
 
 def _read_answer(http_status: int, body: bytes, outcome: Outcome) -> None:
@@ -185,6 +186,9 @@ def _read_answer(http_status: int, body: bytes, outcome: Outcome) -> None:
             outcome.error = f"{outcome.error}{RENEW}"
         return
     outcome.usage = _usage(document or {})
+    if document is not None and isinstance(document.get("cost_usd"), int | float):
+        outcome.cost_usd = document["cost_usd"]
+        outcome.server_ms = document.get("total_execution_ms")
 
 
 def _usage(document: Mapping[str, Any]) -> dict[str, int]:

@@ -103,7 +103,12 @@ def _of_function(outcome: Outcome) -> dict[str, Any]:
 
 
 def _cost_usd(item: Item, tokens: dict[str, int | None], outcome: Outcome, prices: PriceList) -> float | None:
-    """Price a request. A stream that broke off was paid for too, but says no token counts: its highest cost stands."""
+    """Price a request, where the service did not.
+
+    A stream that broke off was paid for too, but says no token counts: its highest cost stands.
+    """
+    if outcome.cost_usd is not None:
+        return outcome.cost_usd
     if tokens["input"] is not None and tokens["output"] is not None:
         return prices.actual_usd(
             item.target.label,

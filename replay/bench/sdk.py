@@ -54,6 +54,8 @@ class Outcome:
     stop_reason: str | None = None
     usage: Mapping[str, int] = field(default_factory=dict)
     server_ms: float | None = None
+    cost_usd: float | None = None
+    """What the service says that it cost; Bedrock does not, our API does."""
     headers: Mapping[str, str] = field(default_factory=dict)
     request_id: str | None = None
     version: str | None = None

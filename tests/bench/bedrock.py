@@ -25,7 +25,7 @@ from replay.bench.records import Measurement, Run
 from replay.bench.summary import LEVELS, CellSummary, summarise, values_of
 from replay.bench.targets import Target
 from replay.cloud import CloudConfig, LocalCloud
-from simulator.intervals import difference_estimate, mean_estimate, quantile_estimate
+from simulator.intervals import Estimate, difference_estimate, mean_estimate, quantile_estimate
 from tests.bench._published import TABLE, Published
 from tests.bench.report import Figure, write_report
 
@@ -153,12 +153,15 @@ def published_table(url: str, requests: int = 24) -> dict[str, Figure]:
     run = run_benchmark(benchmark)
     cells = {(cell.target, cell.arm): cell for cell in summarise(run).cells}
     plain, cached = (next(label for label, arm in run.arms.items() if arm.cache == use) for use in ("off", "read"))
-    inside = 0
+    inside, together = 0, 0
     print(f"{'model':18}{'TTFT first':>12}{'TTFT [95 %]':>28}{'published':>11}{'total [95 %]':>30}{'published':>11}")
     for row in TABLE:
-        inside += _table_row(row, run, cells[(row.name, plain)], cells.get((row.name, cached)))
+        found = _table_row(row, run, plain, cells.get((row.name, cached)))
+        inside, together = inside + found[0], together + found[1]
     return {
-        "published table: TTFT and total inside the intervals": Figure(inside, "of 12", 12, "higher"),
+        # Each alone misses one time in twenty, so that twelve are all inside in about half of the runs.
+        "published table: inside the 95 % intervals": Figure(inside, "of 12"),
+        "published table: inside intervals that hold together": Figure(together, "of 12", 12, "higher"),
         "published table: cross-region and cache columns right": Figure(
             sum(
                 (run.target_named(row.name).through_profile == row.cross_region)
@@ -172,29 +175,38 @@ def published_table(url: str, requests: int = 24) -> dict[str, Figure]:
     }
 
 
-def _table_row(row: Published, run: Run, cell: CellSummary, cached: CellSummary | None) -> int:
-    """Print one model's row; count its two figures that lie in the intervals."""
+def _table_row(row: Published, run: Run, plain: str, cached: CellSummary | None) -> tuple[int, int]:
+    """Print one model's row; count its two figures that lie in intervals at 95 % each, and at 95 % for all 12."""
     first = next(m for m in run.measurements if m.phase == "first" and m.target == row.name)
-    steady = row.ttft_ms[1:] if row.first_apart else row.ttft_ms
-    ttft, total = cell.metrics["ttft_ms"].mean, cell.metrics["total_ms"].mean
-    assert ttft.low is not None
-    assert ttft.high is not None
-    assert total.low is not None
-    assert total.high is not None
-    low, high, value = total.low, total.high, total.value
-    if row.first_apart:  # the published mean is of three runs, the slow first one among them
-        low, high, value = ((first.total_ms or 0.0) / 3 + each * 2 / 3 for each in (low, high, value))
-    # The interval is the run's; the measurement itself is held to 1 ms, and that is allowed for.
-    ttft_inside = ttft.low - ACCURACY_MS <= float(np.mean(steady)) <= ttft.high + ACCURACY_MS
-    total_inside = low - ACCURACY_MS <= row.mean_total_ms <= high + ACCURACY_MS
-    print(
-        f"{row.name:18}{first.ttft_ms or 0:12.0f}"
-        f"{f'{ttft.value:.0f} [{ttft.low:.0f}-{ttft.high:.0f}]':>28}"
-        f"{np.mean(steady):10.0f}{' ' if ttft_inside else '!'}"
-        f"{f'{value:.0f} [{low:.0f}-{high:.0f}]':>30}{row.mean_total_ms:10.0f}{' ' if total_inside else '!'}"
-        f"  cross-region={'yes' if run.target_named(row.name).through_profile else 'no'} cache={cache_column(cached)}"
-    )
-    return int(ttft_inside) + int(total_inside)
+    rows = [m for m in run.measured() if m.target == row.name and m.arm == plain]
+    steady = float(np.mean(row.ttft_ms[1:] if row.first_apart else row.ttft_ms))
+    counts = []
+    for confidence in (0.95, 1.0 - 0.05 / (2 * len(TABLE))):
+        ttft = _interval(mean_estimate(values_of(rows, "ttft_ms"), confidence))
+        total = _interval(mean_estimate(values_of(rows, "total_ms"), confidence))
+        if row.first_apart:  # the published mean is of three runs, the slow first one among them
+            total = tuple((first.total_ms or 0.0) / 3 + each * 2 / 3 for each in total)
+        # The interval is the run's; the measurement itself is held to 1 ms, and that is allowed for.
+        held = [
+            low - ACCURACY_MS <= published <= high + ACCURACY_MS
+            for published, (low, _, high) in ((steady, ttft), (row.mean_total_ms, total))
+        ]
+        counts.append(sum(held))
+        if len(counts) == 1:
+            shown = [f"{value:.0f} [{low:.0f}-{high:.0f}]" for low, value, high in (ttft, total)]
+            marks = ["" if each else "!" for each in held]
+            print(
+                f"{row.name:18}{first.ttft_ms or 0:12.0f}{shown[0]:>28}{steady:10.0f}{marks[0]:1}{shown[1]:>30}"
+                f"{row.mean_total_ms:10.0f}{marks[1]:1}  cross-region="
+                f"{'yes' if run.target_named(row.name).through_profile else 'no'} cache={cache_column(cached)}"
+            )
+    return counts[0], counts[1]
+
+
+def _interval(estimate: Estimate) -> tuple[float, ...]:
+    assert estimate.low is not None
+    assert estimate.high is not None
+    return estimate.low, estimate.value, estimate.high
 
 
 def cache_column(cell: CellSummary | None) -> str:

@@ -90,9 +90,13 @@ def measure(api: Api, *, requests: int = 4, **endpoint: object) -> Run:
 
 
 def test_a_deployed_api_is_measured_like_a_model(serve: Callable[..., Api]) -> None:
-    api = serve(b'{"response": "yes", "usage": {"input_tokens": 15, "output_tokens": 7}}')
+    api = serve(
+        b'{"response": "yes", "usage": {"input_tokens": 15, "output_tokens": 7}, "cost_usd": 2e-6,',
+        b'"total_execution_ms": 3.5}',
+    )
     run = measure(api, api_headers={"x-api-key": "tc_secret"})
     assert {(m.status, m.input_tokens, m.output_tokens, m.request_id) for m in run.measured()} == {("ok", 15, 7, "r-1")}
+    assert {(m.cost_usd, m.server_ms) for m in run.measured()} == {(2e-6, 3.5)}
     headers, body = api.asked[-1]
     assert headers["x-api-key"] == "tc_secret"
     assert headers["cache-control"] == "no-store"
