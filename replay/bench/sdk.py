@@ -142,7 +142,8 @@ class ConverseCaller:
             outcome.status, outcome.error = "error", f"{type(error).__name__}: {Endpoint.explain(error)}"
         finally:
             self._current.call = None
-            if outcome.status == "error":
+            if outcome.status in ("error", "timeout"):
+                # Its answer may still come: whoever used the connection next would read it as his own.
                 connection.close()
             self._pool.give(connection, keep=keep)
         return outcome

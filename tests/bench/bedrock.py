@@ -107,6 +107,8 @@ def known_truth(url: str, streams: int = 50, rounds: int = 30) -> dict[str, Figu
     for name, level in (("p50", 0.5), ("p99", 0.99)):
         noise = float(np.quantile(noise_ms, level))
         figures[f"machine: lateness of a bare timer meanwhile, {name}"] = Figure(noise, "ms")
+    real_time = hasattr(os, "sched_getscheduler") and os.sched_getscheduler(0) != os.SCHED_OTHER
+    figures["machine: real-time priority (1: other programs had to wait)"] = Figure(float(real_time), "")
     figures["requests at 50 streams"] = Figure(len(rows), "requests")
     figures["dispatch delay p99"] = Figure(float(np.quantile([m.dispatch_delay_ms for m in rows], 0.99)), "ms")
     figures["building a request in boto3, p50"] = Figure(
@@ -286,14 +288,18 @@ def beside_llmeter(url: str, clients: int = 10, each: int = 25) -> dict[str, Fig
     open_ms = np.array([m.ttft_ms for m in rows])
     true_ms = np.array([m.planned_ttft_ms for m in rows])
     closed_p95, open_p95 = float(np.quantile(closed["ttft_ms"], 0.95)), float(np.quantile(open_ms, 0.95))
+    hidden = difference_estimate(quantile_estimate(open_ms, 0.95), quantile_estimate(closed["ttft_ms"], 0.95))
+    assert hidden.low is not None
+    least_hidden_ms = hidden.low
     print(
         f"4 slots, {0.9 * throughput:.1f}/s open against {throughput:.1f}/s closed: TTFT p95 {open_p95:.0f} ms against "
         f"{closed_p95:.0f} ms; the service itself says {np.quantile(true_ms, 0.95):.0f} ms"
     )
     return {
         **figures,
-        "queueing: TTFT p95, open loop (ours) / closed loop (llmeter)": Figure(
-            open_p95 / closed_p95, "×", 1.5, "higher"
+        "queueing: TTFT p95, open loop (ours) / closed loop (llmeter)": Figure(open_p95 / closed_p95, "×"),
+        "queueing: TTFT p95, open less closed, least that its interval allows": Figure(
+            least_hidden_ms, "ms", 0.0, "higher"
         ),
         "queueing: open loop's TTFT p95 - the service's own": Figure(
             abs(open_p95 - float(np.quantile(true_ms, 0.95))), "ms", 3.0

@@ -160,6 +160,16 @@ def test_a_share_of_failures_leaves_the_others_measured(
     assert cell.failures.value == pytest.approx(len(failed) / 24)
 
 
+def test_an_answer_that_does_not_come_in_time_is_one(streams: RunningStreams) -> None:
+    streams.put({"models": {"slow.model": {**QUICK, "ttft_ms": [60_000]}}})
+    wanted = benchmark(streams, SHORT, targets=("slow.model",), requests=3)
+    run = run_benchmark(replace(wanted, endpoint=replace(wanted.endpoint, read_timeout_s=0.5)))
+    assert run.ended == "complete"
+    assert [(m.status, m.ttft_ms) for m in run.measured()] == [("timeout", None)] * 3
+    assert all("no byte in time" in (m.error or "") for m in run.measured())
+    assert any("3 timeout of 3; the figures are of the 0 answered" in note for note in summarise(run).notes)
+
+
 def test_expired_credentials_are_said_once_and_end_it_soon(
     streams: RunningStreams, monkeypatch: pytest.MonkeyPatch
 ) -> None:
