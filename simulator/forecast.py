@@ -174,6 +174,59 @@ def forecast(
     ParameterError, FitError
         A parameter outside its range; a trace from which no model can be fitted.
     """
+    prepared = prepare(
+        baseline,
+        candidate,
+        steps,
+        platform,
+        replications=replications,
+        seed=seed,
+        history=history,
+        keep_alive=keep_alive,
+        prices=prices,
+        architecture=architecture,
+        metrics=(*extra_metrics, *(metric_name(objective) for objective in objectives)),
+    )
+    runs, fits = prepared.runs, prepared.fits
+    samples, requests = replicate(runs, workers, progress)
+    return Forecast(
+        figures=tuple(_figures(runs.timeline, fits, samples, requests, runs.costs)),
+        warnings=tuple(_warnings(runs.timeline, fits, prepared.latency)),
+        fits={name: fit.summary() for name, fit in fits.items()},
+        replications=replications,
+        seed=seed,
+        latency=prepared.latency,
+        samples=samples,
+    )
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a forecast runs, and the fits behind it."""
+
+    runs: Runs
+    fits: Mapping[str, ServiceFit]
+    latency: Latency
+
+
+def prepare(
+    baseline: Trace,
+    candidate: Trace,
+    steps: Sequence[PlannedStep],
+    platform: Platform,
+    *,
+    replications: int = DEFAULT_REPLICATIONS,
+    seed: int = 0,
+    history: Sequence[PlannedStep] | None = None,
+    keep_alive: KeepAliveFit | None = None,
+    prices: Prices | None = None,
+    architecture: str = "x86_64",
+    metrics: Sequence[str] = (),
+) -> Prepared:
+    """Fit everything that :func:`forecast` runs; parameters and errors are its own.
+
+    ``metrics`` are figures to take besides those of every forecast.
+    """
     if replications < MIN_REPLICATIONS:
         raise ParameterError(f"replications={replications!r} must be {MIN_REPLICATIONS} or more for a 95 % interval")
     if len(platform.versions) != 2:
@@ -189,7 +242,7 @@ def forecast(
         fits[name].prepare(timeline.steps_start_s - zero_s, timeline.end_s - zero_s)
         for name, zero_s in zip(names, timeline.recorded_at_s, strict=True)
     ]
-    names_of_metrics = (*METRICS, *extra_metrics, *(metric_name(objective) for objective in objectives))
+    names_of_metrics = (*METRICS, *metrics)
     metrics_for(names_of_metrics)  # an unknown one is told before anything runs
     runs = Runs(
         timeline=timeline,
@@ -201,16 +254,7 @@ def forecast(
         seed=seed,
         replications=replications,
     )
-    samples, requests = replicate(runs, workers, progress)
-    return Forecast(
-        figures=tuple(_figures(timeline, fits, samples, requests, costs)),
-        warnings=tuple(_warnings(timeline, fits, latency)),
-        fits={name: fit.summary() for name, fit in fits.items()},
-        replications=replications,
-        seed=seed,
-        latency=latency,
-        samples=samples,
-    )
+    return Prepared(runs, fits, latency)
 
 
 def rows_of(trace: Trace, variant: str) -> Trace:

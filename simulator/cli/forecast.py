@@ -18,7 +18,7 @@ from simulator.cli.workers import scheduler_option, workers_for, workers_option
 from simulator.cost import ARCHITECTURES, load_prices
 from simulator.errors import ParameterError
 from simulator.files import write_text
-from simulator.forecast import DEFAULT_REPLICATIONS, forecast, rows_of
+from simulator.forecast import DEFAULT_REPLICATIONS, forecast, prepare, rows_of
 from simulator.keep_alive import KeepAliveFit
 from simulator.objective import Verdict, parse_objectives
 from simulator.outlook import BURST_FACTOR, Outlook, Spread, burst_amplification, judge, metric_names
@@ -86,6 +86,12 @@ EXIT: Final[dict[Verdict, int]] = {"pass": 0, "fail": 1, "inconclusive": 3}
 @click.option("--seed", type=int, default=0, show_default=True, help="The same seed gives the same forecast.")
 @workers_option("1")
 @scheduler_option
+@click.option(
+    "--explain",
+    metavar="REQUESTS",
+    help="Instead of a forecast, every event of these requests of one run: 12,40, or slowest, or slowest:10.",
+)
+@click.option("--explain-run", type=int, default=0, show_default=True, help="Which of the simulated runs.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.option("-o", "--out", type=_FILE, help="Also write the JSON document to this file.")
 @click.pass_context
@@ -104,6 +110,7 @@ def forecast_command(ctx: click.Context, /, **options: Any) -> None:
       tailcast forecast --baseline baseline.parquet --candidate optimized.parquet
       tailcast forecast --baseline baseline.parquet --candidate optimized.parquet \
           --weights 5,25,100 --rate 20 --duration 600 --pc-optimized 5 --slo "p99 < 1500 ms"
+      tailcast forecast --baseline baseline.parquet --candidate optimized.parquet --explain slowest
     """
     baseline, candidate = load(options["baseline"]), load(options["candidate"])
     candidate, prompts = _serving(options, baseline, candidate)
@@ -113,6 +120,9 @@ def forecast_command(ctx: click.Context, /, **options: Any) -> None:
     platform, keep_alive = make_platform(options, baseline, platform_from(options["platform_file"]))
     if options["burst"] != 0 and not options["burst"] > 1:
         raise ParameterError(f"--burst {options['burst']!r} must be above 1, or 0 for no burst")
+    if options["explain"] is not None:
+        _explain(options, baseline, candidate, steps, platform, keep_alive)
+        return
     with workers_for(options, default=1) as workers:
         with simulating(options["replications"]) as advance:
             found = forecast(
@@ -152,6 +162,42 @@ def forecast_command(ctx: click.Context, /, **options: Any) -> None:
     else:
         print_outlook(outlook)
     ctx.exit(0 if outlook.verdict is None else EXIT[outlook.verdict])
+
+
+def _explain(
+    options: dict[str, Any],
+    baseline: Trace,
+    candidate: Trace,
+    steps: list[PlannedStep],
+    platform: Platform,
+    keep_alive: KeepAliveFit | None,
+) -> None:
+    """Tell what happened to single requests of one run."""
+    from simulator.cli.forecast_explain import log_json, print_log
+    from simulator.request_log import request_log
+
+    prepared = prepare(
+        baseline,
+        candidate,
+        steps,
+        platform,
+        replications=options["replications"],
+        seed=options["seed"],
+        history=() if options["cold_begin"] else None,
+        keep_alive=keep_alive,
+    )
+    told = (
+        request_log(prepared.runs, options["explain"], options["explain_run"]),
+        options["seed"],
+        options["explain_run"],
+    )
+    text = json.dumps(log_json(*told), indent=2)
+    if options["out"] is not None:
+        write_text(options["out"], text + "\n")
+    if options["as_json"]:
+        click.echo(text)
+    else:
+        print_log(*told)
 
 
 @dataclass(frozen=True)

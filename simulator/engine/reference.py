@@ -60,16 +60,20 @@ def simulate(draws: Draws, platform: Platform, rollout: Rollout) -> Outcomes:
     """
     check_rollout(platform, rollout)
     check_draws(draws, platform)
-    run = _Run(draws, platform, rollout)
+    run = ReferenceRun(draws, platform, rollout)
     run.go()
     return run.outcomes()
 
 
-class _Run:
-    """The state of one simulation."""
+class ReferenceRun:
+    """The state of one simulation; ``event_log`` watches it from a subclass."""
+
+    calls = ModelCalls
+    """What takes a handler through its model."""
 
     def __init__(self, draws: Draws, platform: Platform, rollout: Rollout) -> None:
         self._draws = draws
+        self._platform = platform
         self._n = draws.requests
         self._clock = simpy.Environment()
         self._ledger = Ledger(self._n, platform.client.max_attempts)
@@ -98,16 +102,18 @@ class _Run:
         last_tick = self._arrival_ticks[-1] if self._arrival_ticks else 0
         self._provisioner = Provisioner(self._clock, self._pools, platform, last_tick)
         self._caller = Caller(self._clock, self._ledger, draws, platform.client, self._arrive)
-        self._models = ModelCalls(self._clock, draws, platform, self._finish)
+        self._models = self.calls(self._clock, draws, platform, self._finish)
         self._has_quota = [self._models.quota_of(version) for version in range(len(settings))]
         self._patience_ticks = min(self._caller.patience_ticks, self._gateway_timeout_ticks)
 
     def go(self) -> None:
+        """Let everything happen."""
         if self._n:
             Later(self._clock, self._arrival_ticks[0], Kind.ARRIVAL, 0, self._arrive)
         self._clock.run()
 
     def outcomes(self) -> Outcomes:
+        """Give what became of it all."""
         if self._models.any:
             self._ledger.model_tries = self._models.tries
         return self._ledger.outcomes(self._draws, self._patience_ticks, self._provisioner.histories())

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from simulator.engine.clock import TICKS_PER_SECOND
+from simulator.engine.clock import NEVER, TICKS_PER_SECOND
 from simulator.engine.compiled import buckets, pools
 from simulator.engine.compiled.draws import drawn, drawn_ms, drawn_s
 from simulator.engine.compiled.figures import count_work
 from simulator.engine.compiled.heap import event_key, push
 from simulator.engine.compiled.jit import part
 from simulator.engine.compiled.layout import (
+    CALL,
     COLD,
     GATEWAY,
     GIVE_UP,
@@ -124,13 +125,29 @@ def serve(run: Any, index: int, request: int, attempt: int, now: int, taken: int
     environment.deadline = start + own.timeout
     if own.quota == NONE:
         return start + handler
+    environment.give_up = NEVER
     if run.attempts > 1:
         patience = run.gateway_timeout + drawn_ms(run, run.overhead, version, attempt, request)
-        push(run, now + min(patience, run.patience), event_key(GIVE_UP, attempt, request), index)
+        environment.give_up = now + min(patience, run.patience)
     inference = min(drawn_ms(run, run.inference, version, attempt, request), handler)
     environment.inference = inference
     environment.held = 0
     return start + handler - inference
+
+
+@part
+def ask_at(run: Any, taken: int, at: int) -> None:
+    """Let the handler ask its model at a time.
+
+    Patience with it matters only where it ends before: then an event says so. (The reference engine has one for each
+    attempt, and most find that the answer is known.)
+    """
+    environment = environment_at(run, taken)
+    attempt, request = environment.attempt, environment.request
+    if environment.give_up < at:
+        push(run, environment.give_up, event_key(GIVE_UP, attempt, request), environment.row)
+        environment.give_up = NEVER
+    push(run, at, event_key(CALL, attempt, request), taken)
 
 
 @part

@@ -7,7 +7,7 @@ from typing import Final
 from simulator.engine.clock import TICKS_PER_SECOND
 from simulator.engine.compiled import attempts, caller, calls, pools, provisioning
 from simulator.engine.compiled.draws import drawn, rounded
-from simulator.engine.compiled.heap import drop_first, event_key, push
+from simulator.engine.compiled.heap import drop_first
 from simulator.engine.compiled.jit import FINGERPRINT, entry
 from simulator.engine.compiled.layout import (
     ANSWER,
@@ -133,7 +133,7 @@ def _build(fingerprint: str):  # type: ignore[no-untyped-def]
             if working >= 0:
                 environment = environment_at(run, working)
                 if asks and at <= environment.deadline:
-                    push(run, at, event_key(CALL, attempt, request), working)
+                    attempts.ask_at(run, working, at)
                     continue
                 if asks:
                     refusal = _NO_REFUSAL

@@ -75,6 +75,7 @@ ENVIRONMENT = np.dtype(
         ("row", "i8"),
         ("sent", "i8"),
         ("deadline", "i8"),
+        ("give_up", "i8"),  # when patience with it ends
         ("inference", "i8"),
         ("init", "i8"),
         ("next", "i4"),  # towards the least recently used one, or the next unused record

@@ -19,7 +19,7 @@ from simulator.errors import ParameterError
 from simulator.platform import Platform
 from simulator.rollout import Rollout
 
-BLOCK_REQUESTS: Final = 1 << 13
+BLOCK_REQUESTS: Final = 1 << 12
 """So many requests are taken over at once: their draws then still lie in the processor's cache."""
 
 

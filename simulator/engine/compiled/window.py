@@ -101,30 +101,29 @@ class Window:
             parts["sdk_jitter"] = model.sdk_jitter
         for name, shape in self._shapes.items():
             values = parts[name]
-            if values is None:
-                continue
-            for place, index in enumerate(np.ndindex(*shape)):
-                self._feed_column(self.first[name] + place, values[index][begin:end], at)
+            if values is not None:
+                own = tuple(slice(0, size) for size in shape)
+                self._feed_columns(self.first[name], values[(*own, slice(begin, end))], at)
         self._place_columns()
 
-    def _feed_column(self, column: int, values: FloatArray, at: int) -> None:
-        if not values.size:
-            return
-        row = self._data[column]
-        if self._constant[column]:
-            same = values.strides[0] == 0 and (not self._known[column] or row[0] == values[0])
-            if same:
-                row[0] = values[0]
-                self._known[column] = True
+    def _feed_columns(self, first: int, values: FloatArray, at: int) -> None:
+        """Take over the columns from ``first`` on; the last dimension of ``values`` is that of the requests."""
+        requests = values.shape[-1]
+        columns = slice(first, first + values.size // requests)
+        rows = self._data[columns].reshape(*values.shape[:-1], self.size)
+        if self._constant[first]:
+            if values.strides[-1] == 0 and (not self._known[first] or np.array_equal(rows[..., 0], values[..., 0])):
+                rows[..., 0] = values[..., 0]
+                self._known[columns] = True
                 return
-            if self._known[column]:
-                row[:] = row[0]
-            self._constant[column] = False
+            if self._known[first]:
+                rows[...] = rows[..., :1]
+            self._constant[columns] = False
         place = at & (self.size - 1)
         until_end = self.size - place
-        row[place : place + values.size] = values[:until_end]
-        if values.size > until_end:
-            row[: values.size - until_end] = values[until_end:]
+        rows[..., place : place + requests] = values[..., :until_end]
+        if requests > until_end:
+            rows[..., : requests - until_end] = values[..., until_end:]
 
     def _place_columns(self) -> None:
         self._columns[:, 0] = np.arange(self._data.shape[0]) * self.size

@@ -205,3 +205,38 @@ def test_weights_are_percentages() -> None:
     assert parse_weights("5, 50%,100") == (0.05, 0.5, 1.0)
     with pytest.raises(ParameterError, match="-1 is outside"):
         parse_weights("-1")
+
+
+def test_explain_tells_every_event_of_chosen_requests(traces: list[str], tmp_path: Path) -> None:
+    code, out, _ = run(*traces, *QUICK, "--explain", "0,500", "--seed", "3")
+    assert code == 0
+    for word in ("Run 0 of seed 3", "request 0, before the first step: ok", "request 500, ", "starts an environment"):
+        assert word in out
+    target = tmp_path / "log.json"
+    code, out, _ = run(*traces, *QUICK, "--explain", "slowest:4", "--json", "-o", str(target), "--explain-run", "1")
+    document = json.loads(out)
+    assert document == json.loads(target.read_text())
+    assert document["run"] == 1
+    waited_ms = [one["client_ms"] for one in document["requests"]]
+    assert len(waited_ms) == 4
+    assert waited_ms == sorted(waited_ms, reverse=True)
+    for one in document["requests"]:
+        events = [event["event"] for event in one["events"]]
+        assert one["step"] in ("10%", "50%", "100%")
+        assert events[0] == "arrives"
+        assert {"routed", "handler_ends", "answered", "free"} <= set(events)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--explain", "all"), "'all' names no requests; write their numbers, 12,40, or slowest, or slowest:10"),
+        (("--explain", "slowest:0"), "0 requests to explain; ask for 1 to 100"),
+        (("--explain", "99999"), "request 99999 is outside 0 to "),
+        (("--explain", "1", "--explain-run", "40"), "run 40 is outside 0 to 39, the runs of this forecast"),
+    ],
+)
+def test_what_cannot_be_explained(traces: list[str], options: tuple[str, ...], message: str) -> None:
+    code, _, err = run(*traces, *QUICK, *options)
+    assert code == 2
+    assert message in err
