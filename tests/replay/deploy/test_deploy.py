@@ -18,13 +18,14 @@ from replay.cloud import CloudConfig, LocalCloud
 from replay.deploy import Deployment, DeployRequest, deploy, destroy, promote
 from replay.deploy.pins import PINS_FILE, read_json
 from replay.errors import CloudError, DeployError, InputError
+from tests.terraform_provider import provider_for
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def cloud() -> Iterator[LocalCloud]:
-    with LocalCloud(CloudConfig()) as running:
+def cloud(project: Path) -> Iterator[LocalCloud]:
+    with LocalCloud(CloudConfig()) as running, provider_for(running, project):
         yield running
 
 
