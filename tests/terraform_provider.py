@@ -15,12 +15,15 @@ from replay.terraform.shared_provider import REATTACH, install_provider, shared_
 
 
 @contextmanager
-def provider_for(cloud: LocalCloud, project: Path) -> Iterator[None]:
-    """Serve every Terraform of this process, and of what it starts, from one provider that knows ``cloud`` alone."""
+def provider_for(cloud: LocalCloud, project: Path, folder: Path | None = None) -> Iterator[None]:
+    """Serve every Terraform of this process, and of what it starts, from one provider that knows ``cloud`` alone.
+
+    Relative paths in a configuration begin from ``folder``.
+    """
     environment = {**os.environ, **cloud.environment()}
     # Configured a second time with one of these, the provider fails; over loopback it needs none.
     environment.pop("AWS_CA_BUNDLE", None)
-    with shared_provider(_installed(project), environment) as address, pytest.MonkeyPatch.context() as patch:
+    with shared_provider(_installed(project), environment, folder) as address, pytest.MonkeyPatch.context() as patch:
         patch.setenv(REATTACH, address)
         yield
 

@@ -31,6 +31,8 @@ class Where:
     function: str | None
     alias: str
     state_dir: Path | None
+    state_bucket: str | None
+    state_prefix: str
     project: Path | None
     endpoint_url: str | None
     region: str | None
@@ -45,6 +47,8 @@ def _where(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--function", help="Function, where it was not deployed with `tailcast deploy`."),
         click.option("--alias", default="live", show_default=True, help="The weighted alias."),
         click.option("--state-dir", type=click.Path(file_okay=False, path_type=Path), help="As for `tailcast deploy`."),
+        options.state_bucket,
+        options.state_prefix,
         click.option("--project", type=click.Path(exists=True, file_okay=False, path_type=Path), help="The checkout."),
         click.option(
             "--journal",
@@ -336,6 +340,8 @@ def _deployment(where: Where) -> Any:
         state_dir=where.state_dir or default_state_dir(root, env, where.endpoint_url),
         endpoint_url=where.endpoint_url,
         region=where.region,
+        state_bucket=where.state_bucket,
+        state_prefix=where.state_prefix,
         progress=lambda line: click.echo(line, err=True),
     )
 

@@ -10,15 +10,18 @@ from typing import Any, Literal, cast
 
 import click
 
+from replay.cli import options
 from replay.deploy import VARIANTS, Deployment, DeployRequest, Variant, default_state_dir
 from replay.deploy import deploy as run_deploy
 from replay.deploy import destroy as run_destroy
+from replay.deploy import force_unlock as run_force_unlock
+from replay.deploy import migrate as run_migrate
 from replay.deploy import promote as run_promote
 from replay.errors import InputError
 from replay.package import build_package
 from replay.project import find_project
 
-Action = Literal["deploy", "promote", "destroy"]
+Action = Literal["deploy", "promote", "destroy", "migrate"]
 
 project_option = click.option(
     "--project",
@@ -56,6 +59,10 @@ def package(function: str, project: Path | None, out: Path | None, python: str |
 @click.option("--variant", type=click.Choice(VARIANTS), help="Which variant to publish.")
 @click.option("--promote", "action", flag_value="promote", help="Make the candidate's version the baseline.")
 @click.option("--destroy", "action", flag_value="destroy", help="Destroy everything that was deployed.")
+@click.option(
+    "--migrate-state", "action", flag_value="migrate", help="Bring the state folder's state into --state-bucket."
+)
+@click.option("--force-unlock", metavar="ID", help="Release the lock that a killed deployment left in --state-bucket.")
 @click.option("--endpoint-url", metavar="URL", help="A local cloud's address. Default: AWS, ordinary credentials.")
 @click.option("--region", metavar="REGION", help="AWS region. Default: what the environment says.")
 @click.option(
@@ -66,6 +73,8 @@ def package(function: str, project: Path | None, out: Path | None, python: str |
     type=click.Path(file_okay=False, path_type=Path),
     help="Folder of state and pins. Default: .tailcast/deploy/ENV of the checkout, one a cloud.",
 )
+@options.state_bucket
+@options.state_prefix
 @project_option
 @click.option("--yes", is_flag=True, help="Do not ask before changing anything.")
 @json_option
@@ -76,7 +85,10 @@ def deploy(
     endpoint_url: str | None,
     region: str | None,
     variables: tuple[str, ...],
+    force_unlock: str | None,
     state_dir: Path | None,
+    state_bucket: str | None,
+    state_prefix: str,
     project: Path | None,
     yes: bool,
     as_json: bool,
@@ -91,10 +103,13 @@ def deploy(
       tailcast deploy --env dev --variant baseline
       tailcast deploy --env dev --variant optimized --yes --json
       tailcast deploy --variant baseline --endpoint-url http://127.0.0.1:5000 --yes
+      tailcast deploy --env prod --variant optimized --state-bucket acme-terraform
       tailcast deploy --env dev --destroy
     """
     chosen = cast("Action", action or "deploy")
-    if chosen == "deploy" and variant is None:
+    if force_unlock is not None and (action or variant):
+        raise InputError("--force-unlock does nothing else; leave the variant and other actions out")
+    if chosen == "deploy" and variant is None and force_unlock is None:
         raise InputError(f"--variant is missing; give one of {', '.join(VARIANTS)} (or --promote, --destroy)")
     if chosen != "deploy" and variant is not None:
         raise InputError(f"--variant {variant} goes with a deployment, not with --{chosen}; leave it out")
@@ -110,13 +125,31 @@ def deploy(
         variables=dict(_variable(text) for text in variables),
         progress=lambda line: click.echo(line, err=True),
         confirm=None if yes else _confirm,
+        state_bucket=state_bucket,
+        state_prefix=state_prefix,
     )
+    if force_unlock is not None or chosen == "migrate":
+        _on_the_state(request, force_unlock, as_json)
+        return
     if chosen == "destroy":
         count = run_destroy(request)
         click.echo(json.dumps({"destroyed": count}) if as_json else f"{count} resources destroyed")
         return
     deployment = run_promote(request) if chosen == "promote" else run_deploy(request)
     click.echo(json.dumps(asdict(deployment)) if as_json else _describe(deployment))
+
+
+def _on_the_state(request: DeployRequest, lock_id: str | None, as_json: bool) -> None:
+    """Release a lock, or without one bring the state into the bucket."""
+    if lock_id is not None:
+        line = run_force_unlock(request, lock_id)
+        click.echo(json.dumps({"released": line}) if as_json else line)
+        return
+    place = run_migrate(request)
+    kept = f"{request.state_dir}/*.migrated"
+    click.echo(
+        json.dumps({"migrated_to": place}) if as_json else f"the state lies in {place} now; the old one in {kept}"
+    )
 
 
 def _variable(text: str) -> tuple[str, Any]:

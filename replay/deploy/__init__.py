@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from replay.deploy.model import VARIANTS, Deployment, DeployRequest, Variant
+from replay.deploy.sharing import force_unlock, migrate
 from replay.deploy.steps import default_state_dir, deploy, describe, destroy, promote
 
 __all__ = [
@@ -14,5 +15,7 @@ __all__ = [
     "deploy",
     "describe",
     "destroy",
+    "force_unlock",
+    "migrate",
     "promote",
 ]

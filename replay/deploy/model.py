@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,9 @@ from replay.errors import InputError
 
 Variant = Literal["baseline", "optimized"]
 VARIANTS: Final[tuple[Variant, ...]] = ("baseline", "optimized")
+
+_BUCKET: Final = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+_PREFIX: Final = re.compile(r"[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*")
 
 Progress = Callable[[str], None]
 """Takes one line about what happens."""
@@ -47,8 +51,16 @@ class DeployRequest:
     progress: Progress = silent
     confirm: Confirm | None = None
     """Asked before the first change; None applies without asking."""
+    state_bucket: str | None = None
+    """An S3 bucket that keeps state and pins for a team; None keeps them in ``state_dir``."""
+    state_prefix: str = "tailcast"
+    """Where in the bucket: ``PREFIX/ENV/``."""
 
     def __post_init__(self) -> None:
+        if self.state_bucket is not None and not _BUCKET.fullmatch(self.state_bucket):
+            raise InputError(f"state bucket {self.state_bucket!r} is no name of an S3 bucket, such as acme-terraform")
+        if not _PREFIX.fullmatch(self.state_prefix):
+            raise InputError(f"state prefix {self.state_prefix!r} must be letters, digits, . _ - and single slashes")
         if self.variant not in VARIANTS:
             raise InputError(f"variant={self.variant!r} is not one of {', '.join(VARIANTS)}")
         if not (self.root / "main.tf").is_file():
@@ -66,11 +78,12 @@ class DeployRequest:
         return self.project / "terraform" / "environments" / self.env
 
 
+PACKAGE_VARIABLES: Final = ("authorizer_package", "streaming_package")
+"""Variables that describe the package of a function beside the one that is released."""
 OWN_VARIABLES: Final = frozenset(
     {
         "variant",
-        "authorizer_package",
-        "streaming_package",
+        *PACKAGE_VARIABLES,
         "package_path",
         "package_base64sha256",
         "handler",

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
 from typing import Any, Final
 
 from replay.deploy.model import VARIANTS, Variant
 from replay.errors import DeployError, InputError
-from simulator.files import write_text
 
 PINS_FILE: Final = "pins.json"
 VARIABLES_FILE: Final = "deploy.tfvars.json"
@@ -49,46 +46,44 @@ class Pins:
         return {pin.version for pin in self.pins.values()}
 
 
-def read_pins(folder: Path, target: str) -> Pins:
-    """Read the pins of a state folder; empty ones where there are none yet.
+def parse_pins(document: Mapping[str, Any] | None, target: str, place: str) -> Pins:
+    """Read the pins out of their document; empty ones where there is none yet.
+
+    Parameters
+    ----------
+    document
+        What lies in the pins file.
+    target
+        The cloud that is deployed to.
+    place
+        Where the document lies, for messages.
 
     Raises
     ------
     InputError
-        The folder holds the state of another cloud.
+        It belongs to another cloud.
     DeployError
-        The file is damaged.
+        It is damaged.
     """
-    path = folder / PINS_FILE
-    if not path.is_file():
+    if document is None:
         return Pins(target)
-    document = read_json(path)
     try:
         if document["format"] != _FORMAT:
-            raise DeployError(f"{path}: format {document['format']!r} is not {_FORMAT}; upgrade tailcast")
+            raise DeployError(f"{place}/{PINS_FILE}: format {document['format']!r} is not {_FORMAT}; upgrade tailcast")
         pins = Pins(
             target=str(document["target"]),
             latest=document["latest"],
             pins={name: Pin(**document["pins"][name]) for name in VARIANTS if name in document["pins"]},
         )
     except (KeyError, TypeError):
-        raise DeployError(f"{path}: damaged; restore it, or use another state folder") from None
+        raise DeployError(f"{place}/{PINS_FILE}: damaged; restore it, or use another place for the state") from None
     if pins.target != target:
-        raise InputError(f"{folder}: holds the state of {pins.target}, not of {target}; give another state folder")
+        raise InputError(
+            f"{place}: holds the state of {pins.target}, not of {target}; give another place for the state"
+        )
     return pins
 
 
-def write_pins(folder: Path, pins: Pins) -> None:
-    """Write the pins, whole or not at all."""
-    write_text(folder / PINS_FILE, json.dumps({"format": _FORMAT, **asdict(pins)}, indent=2) + "\n")
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object that a deployment wrote. Raises DeployError where it is damaged."""
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DeployError(f"{path}: cannot be read ({error}); restore it, or use another state folder") from None
-    if not isinstance(document, dict):
-        raise DeployError(f"{path}: holds no JSON object; restore it, or use another state folder")
-    return document
+def to_document(pins: Pins) -> dict[str, Any]:
+    """Give the pins as they are written."""
+    return {"format": _FORMAT, **asdict(pins)}

@@ -8,18 +8,21 @@ two, so a deployment that was killed anywhere is finished by running it again.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from replay.deploy.bucket import BucketState
+from replay.deploy.configuration import with_s3_backend
 from replay.deploy.model import VARIANTS, Deployment, DeployRequest
-from replay.deploy.pins import PINS_FILE, VARIABLES_FILE, Pin, Pins, read_json, read_pins, write_pins
+from replay.deploy.pins import PINS_FILE, VARIABLES_FILE, Pin, Pins, parse_pins, to_document
+from replay.deploy.sharing import bucket_of, shared_paths
+from replay.deploy.state import STATE_FILE, DeploymentState, FolderState, folder_lock, to_json
 from replay.deploy.target import Target
 from replay.errors import DeployError, InputError
 from replay.package import Package, build_package
@@ -47,7 +50,7 @@ def deploy(request: DeployRequest) -> Deployment:
     CloudError
         The cloud does not answer.
     """
-    with _session(request) as session:
+    with _session(request, f"deploy {request.variant}") as session:
         session.check()
         packages = {}
         for function in (FUNCTION, AUTHORIZER, *([STREAM] if wants_streaming(request) else [])):
@@ -72,7 +75,7 @@ def promote(request: DeployRequest) -> Deployment:
     DeployError, CloudError
         As :func:`deploy`.
     """
-    with _session(request) as session:
+    with _session(request, "promote") as session:
         return session.promote()
 
 
@@ -84,9 +87,11 @@ def describe(request: DeployRequest) -> Deployment:
     DeployError
         Nothing was deployed from the state folder, or another deployment works in it.
     """
-    with _session(request) as session:
-        if not session.variables_file.is_file():
-            raise DeployError(f"{session.folder}: nothing was deployed from here; tailcast deploy --env {request.env}")
+    with _session(request, None) as session:
+        if session.state.read(VARIABLES_FILE) is None:
+            raise DeployError(
+                f"{session.state.place}: nothing was deployed from here; tailcast deploy --env {request.env}"
+            )
         return session.describe()
 
 
@@ -98,32 +103,48 @@ def destroy(request: DeployRequest) -> int:
     DeployError
         Terraform failed, or the plan was declined.
     """
-    with _session(request) as session:
+    with _session(request, "destroy") as session:
         return session.destroy()
 
 
 @contextmanager
-def _session(request: DeployRequest) -> Iterator[_Session]:
-    """Hold the state folder's lock; the system takes it back when this process ends, however that happens."""
-    request.state_dir.mkdir(parents=True, exist_ok=True)
-    with (request.state_dir / "deploy.lock").open("a") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise DeployError(f"{request.state_dir}: another deployment works here; wait for it to end") from None
-        yield _Session(request)
+def _session(request: DeployRequest, doing: str | None) -> Iterator[_Session]:
+    """Hold the folder and, unless nothing is changed (``doing`` None), what is shared."""
+    with folder_lock(request.state_dir):
+        if request.state_bucket is None:
+            yield _Session(request, FolderState(request.state_dir.resolve()), None)
+            return
+        state = bucket_of(request)
+        left = request.state_dir / STATE_FILE
+        if left.is_file():
+            raise InputError(f"{left}: a state lies here; bring it to {state.place} with --migrate-state first")
+        region = state.region()
+        with state.hold(doing) if doing else nullcontext():
+            yield _Session(request, state, region)
 
 
 class _Session:
     """One deployment in progress."""
 
-    def __init__(self, request: DeployRequest) -> None:
+    def __init__(self, request: DeployRequest, state: DeploymentState, bucket_region: str | None) -> None:
         self.request = request
         self.folder = request.state_dir.resolve()
+        self.state = state
         self.target = Target(request.endpoint_url)
-        self.pins = read_pins(self.folder, self.target.name)
-        workspace = Workspace(request.project.resolve(), request.root.resolve(), self.folder, self.target.environment())
-        self.terraform = TerraformCli(workspace, request.progress)
+        self.pins = parse_pins(state.read(PINS_FILE), self.target.name, state.place)
+        project, root, backend = request.project.resolve(), request.root.resolve(), None
+        if isinstance(state, BucketState) and bucket_region is not None:
+            root = with_s3_backend(project, request.env, self.folder)
+            backend = {
+                "bucket": state.bucket,
+                "key": state.state_key,
+                "region": bucket_region,
+                "use_lockfile": "true",
+                **({"use_path_style": "true"} if request.endpoint_url else {}),
+            }
+        self.terraform = TerraformCli(
+            Workspace(project, root, self.folder, self.target.environment(), backend), request.progress
+        )
         self.variables_file = self.folder / VARIABLES_FILE
         self.changes = 0
 
@@ -146,32 +167,32 @@ class _Session:
         self.terraform.init()
         self.pins = replace(self.pins, latest=request.variant)
         self._apply(variables, f"and then pins the published version as {request.variant}")
-        published = str(self.terraform.outputs()["published_version"])
+        published = str(self.state.outputs()["published_version"])
         if pinned is None or pinned.version != published:
             self.pins = self.pins.with_pin(request.variant, Pin(published, fingerprint))
-            write_pins(self.folder, self.pins)
+            self._write_pins()
             request.progress(f"published version {published}; pinning it as {request.variant}")
             self._apply_pins(variables)
         elif pinned.fingerprint != fingerprint:
             self.pins = self.pins.with_pin(request.variant, Pin(published, fingerprint))
-        write_pins(self.folder, self.pins)
+        self._write_pins()
         return self._deployment()
 
     def promote(self) -> Deployment:
         candidate = self.pins.pins.get("optimized")
-        if candidate is None or not self.variables_file.is_file():
-            raise InputError(f"{self.folder}: no candidate to promote; deploy --variant optimized first")
-        variables = read_json(self.variables_file)
-        applied = self.terraform.outputs().get("versions", {}).get("baseline")
+        variables = self.state.read(VARIABLES_FILE)
+        if candidate is None or variables is None:
+            raise InputError(f"{self.state.place}: no candidate to promote; deploy --variant optimized first")
+        applied = self.state.outputs().get("versions", {}).get("baseline")
         if self.pins.version("baseline") == candidate.version == applied:
             self.request.progress(f"baseline is version {candidate.version} already")
-            if self._pin_variables(self.terraform.outputs()).items() <= variables.items():
+            if self._pin_variables(self.state.outputs()).items() <= variables.items():
                 return self._deployment()
         self.terraform.init()
         # The fingerprint stays the candidate's: a later `deploy --variant baseline` publishes what baseline then means.
         self.pins = self.pins.with_pin("baseline", candidate)
-        self._confirm_plan({**variables, **self._pin_variables(self.terraform.outputs())}, "")
-        write_pins(self.folder, self.pins)
+        self._confirm_plan({**variables, **self._pin_variables(self.state.outputs())}, "")
+        self._write_pins()
         self._apply_pins(variables, refresh=True)
         return self._deployment()
 
@@ -179,23 +200,26 @@ class _Session:
         return self._deployment()
 
     def destroy(self) -> int:
-        if not self.variables_file.is_file():
+        variables = self.state.read(VARIABLES_FILE)
+        if variables is None:
             self.request.progress("nothing was deployed from here")
             return 0
+        write_text(self.variables_file, to_json(variables))
         self.terraform.init()
         if self.request.confirm is not None:
             plan = self.terraform.plan(self.variables_file, self.folder / "destroy.tfplan", destroy=True)
             self._ask(str(plan))
         count = self.terraform.destroy(self.variables_file)
         for name in (PINS_FILE, VARIABLES_FILE):
-            (self.folder / name).unlink(missing_ok=True)
+            self.state.remove(name)
+        self.variables_file.unlink(missing_ok=True)
         return count
 
     def _variables(self, packages: Mapping[str, Package]) -> dict[str, Any]:
         """Give all of Terraform's variables except the pins."""
         request = self.request
         package = packages[FUNCTION]
-        return {
+        variables: dict[str, Any] = {
             **request.variables,
             **({"region": request.region} if request.region else {}),
             "variant": request.variant,
@@ -213,6 +237,7 @@ class _Session:
                 if function in packages
             },
         }
+        return variables if request.state_bucket is None else shared_paths(variables, self.folder, request.env)
 
     def _pin_variables(self, outputs: Mapping[str, Any]) -> dict[str, Any]:
         """Give the pins as variables. A version that live still routes to keeps its environments."""
@@ -226,12 +251,12 @@ class _Session:
 
     def _apply(self, variables: Mapping[str, Any], afterwards: str) -> None:
         """Apply with the pins as they are, after asking where that is wanted."""
-        outputs = self.terraform.outputs()
+        outputs = self.state.outputs()
         complete = {**variables, **self._pin_variables(outputs)}
         if self.request.confirm is not None:
             self._confirm_plan(complete, afterwards)
         self._write_variables(complete)
-        write_pins(self.folder, self.pins)
+        self._write_pins()
         if self.request.confirm is not None:
             self.changes += self.terraform.apply_plan(self.folder / "deploy.tfplan")
         else:
@@ -239,17 +264,21 @@ class _Session:
 
     def _apply_pins(self, variables: Mapping[str, Any], *, refresh: bool = False) -> None:
         """Apply moved pins. Right after an apply the state is fresh, and refreshing it again only costs time."""
-        self._write_variables({**variables, **self._pin_variables(self.terraform.outputs())})
+        self._write_variables({**variables, **self._pin_variables(self.state.outputs())})
         self.changes += self.terraform.apply(self.variables_file, refresh=refresh)
 
     def _write_variables(self, variables: Mapping[str, Any]) -> None:
-        write_text(self.variables_file, json.dumps(variables, indent=2, sort_keys=True) + "\n")
+        write_text(self.variables_file, to_json(variables))
+        self.state.write(VARIABLES_FILE, variables)
+
+    def _write_pins(self) -> None:
+        self.state.write(PINS_FILE, to_document(self.pins))
 
     def _confirm_plan(self, variables: Mapping[str, Any], afterwards: str) -> None:
         if self.request.confirm is None:
             return
         planned = self.folder / "planned.tfvars.json"
-        write_text(planned, json.dumps(variables, indent=2, sort_keys=True) + "\n")
+        write_text(planned, to_json(variables))
         summary = str(self.terraform.plan(planned, self.folder / "deploy.tfplan"))
         self._ask(f"{summary}\n{afterwards}".rstrip())
 
@@ -259,7 +288,7 @@ class _Session:
 
     def _forget_what_is_gone(self) -> None:
         """Drop pins of a function that was deleted behind Terraform's back: their versions do not come back."""
-        outputs = self.terraform.outputs()
+        outputs = self.state.outputs()
         if self.pins.pins and "function_name" in outputs:
             if self.target.routed_versions(outputs["function_name"], outputs["region"]) is not None:
                 return
@@ -282,7 +311,7 @@ class _Session:
         return digest.hexdigest()
 
     def _deployment(self) -> Deployment:
-        outputs = self.terraform.outputs()
+        outputs = self.state.outputs()
         try:
             return Deployment(
                 env=self.request.env,

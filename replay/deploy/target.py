@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
 import boto3
@@ -77,7 +77,7 @@ class Target:
             The cloud does not answer, or refuses.
         """
         try:
-            alias = self._lambda(region).get_alias(FunctionName=function_name, Name=LIVE)
+            alias = self.client("lambda", region).get_alias(FunctionName=function_name, Name=LIVE)
         except ClientError as error:
             if error.response["Error"]["Code"] == "ResourceNotFoundException":
                 return None
@@ -91,14 +91,15 @@ class Target:
             routed.add(str(alias["FunctionVersion"]))
         return routed
 
-    def _lambda(self, region: str) -> Any:
+    def client(self, service: Literal["lambda", "s3"], region: str) -> Any:
+        """Make a boto3 client with short time-outs."""
         config = Config(
             connect_timeout=CONNECT_TIMEOUT_S, read_timeout=30, retries={"mode": "standard", "total_max_attempts": 3}
         )
         if self.endpoint_url is None:
-            return boto3.client("lambda", region_name=region, config=config)
+            return boto3.client(service, region_name=region, config=config)
         return boto3.client(
-            "lambda",
+            service,
             region_name=region,
             endpoint_url=self.endpoint_url,
             aws_access_key_id="local",

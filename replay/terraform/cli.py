@@ -46,10 +46,17 @@ class Workspace:
     folder: Path
     environment: Mapping[str, str | None]
     """Set in, or with None taken out of, this process's environment for Terraform: credentials, endpoint."""
+    backend: Mapping[str, str] | None = None
+    """Settings of the backend that ``root`` names; None where it is the local one, with its state in ``folder``."""
+
+    @property
+    def backend_config(self) -> Mapping[str, str]:
+        """What ``terraform init`` is told of the backend."""
+        return self.backend if self.backend is not None else {"path": str(self.state.resolve())}
 
     @property
     def state(self) -> Path:
-        """The state file."""
+        """The state file of the local backend."""
         return self.folder / "terraform.tfstate"
 
     @property
@@ -108,7 +115,7 @@ class _Driver(Terraform):  # type: ignore[misc]  # python-terraform has no types
 
 
 class TerraformCli:
-    """Init, plan, apply, destroy and output of one workspace.
+    """Init, plan, apply and destroy of one workspace.
 
     Parameters
     ----------
@@ -143,7 +150,7 @@ class TerraformCli:
                 json=IsFlagged,
                 reconfigure=IsFlagged,
                 lockfile="readonly",
-                backend_config={"path": str(self.workspace.state.resolve())},
+                backend_config=dict(self.workspace.backend_config),
                 input=False,
             )
         write_text(stamp, fingerprint)
@@ -210,22 +217,9 @@ class TerraformCli:
         )
         return listener.completed
 
-    def outputs(self) -> dict[str, Any]:
-        """Give the values of the outputs that the state holds; empty before the first apply.
-
-        Read from the state file of the local backend where there is one: asking Terraform costs a second.
-        """
-        if not self.workspace.state.is_file():
-            return {}
-        try:
-            document = json.loads(self.workspace.state.read_text(encoding="utf-8"))
-            return {name: output["value"] for name, output in document["outputs"].items()}
-        except (ValueError, KeyError, AttributeError, TypeError):
-            raise DeployError(f"{self.workspace.state}: not a Terraform state; restore it from a backup") from None
-
     def _fingerprint(self) -> str:
         """Say on what the result of init depends."""
-        digest = hashlib.sha256(str(self.workspace.state.resolve()).encode())
+        digest = hashlib.sha256(json.dumps(dict(self.workspace.backend_config), sort_keys=True).encode())
         modules = self.workspace.project / "terraform" / "modules"
         for path in (*sorted(self.workspace.root.glob("*.tf")), self.workspace.root / ".terraform.lock.hcl"):
             digest.update(path.read_bytes() if path.is_file() else b"")

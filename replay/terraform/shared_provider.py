@@ -74,7 +74,7 @@ def install_provider(project: Path) -> Path:
 
 
 @contextmanager
-def shared_provider(binary: Path, environment: Mapping[str, str]) -> Iterator[str]:
+def shared_provider(binary: Path, environment: Mapping[str, str], folder: Path | None = None) -> Iterator[str]:
     """Run the provider until the block ends; yield the value of ``TF_REATTACH_PROVIDERS`` that leads to it.
 
     Parameters
@@ -83,6 +83,8 @@ def shared_provider(binary: Path, environment: Mapping[str, str]) -> Iterator[st
         The provider.
     environment
         Its whole environment, with credentials and endpoint.
+    folder
+        What relative paths begin from; a provider of Terraform's own begins from the root module. None: this process's.
 
     Raises
     ------
@@ -91,7 +93,12 @@ def shared_provider(binary: Path, environment: Mapping[str, str]) -> Iterator[st
     """
     with tempfile.TemporaryFile("w+") as said:
         process = subprocess.Popen(
-            [str(binary), "-debug"], env=dict(environment), stdin=subprocess.DEVNULL, stdout=said, stderr=said
+            [str(binary), "-debug"],
+            cwd=folder,
+            env=dict(environment),
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=said,
         )
         try:
             deadline = time.monotonic() + _START_TIMEOUT_S

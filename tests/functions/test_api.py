@@ -25,8 +25,9 @@ from replay.cloud import CloudConfig, LocalCloud
 from replay.cloud.config import DEFAULT_MODELS
 from replay.dashboard.figures import FIGURES, address
 from replay.deploy import Deployment, DeployRequest, deploy
-from replay.terraform import TerraformCli, Workspace
+from replay.deploy.state import FolderState
 from tests.replay.cloud.support import Answer, call
+from tests.terraform_provider import provider_for
 
 pytestmark = pytest.mark.slow
 
@@ -52,9 +53,8 @@ class Deployed:
         return result.output.strip()
 
 
-def auth_output(request: DeployRequest, cloud: LocalCloud) -> dict[str, Any]:
-    workspace = Workspace(request.project, request.root, request.state_dir.resolve(), cloud.environment())
-    found: dict[str, Any] = TerraformCli(workspace, lambda _: None).outputs()["auth"]
+def auth_output(request: DeployRequest) -> dict[str, Any]:
+    found: dict[str, Any] = FolderState(request.state_dir).outputs()["auth"]
     return found
 
 
@@ -62,7 +62,7 @@ def auth_output(request: DeployRequest, cloud: LocalCloud) -> dict[str, Any]:
 def deployed(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
     # Which model answers matters here, not how fast.
     config = CloudConfig(seed=1, bedrock_models={**DEFAULT_MODELS, "*": "nova-lite"})
-    with LocalCloud(config) as cloud, pytest.MonkeyPatch.context() as patch:
+    with LocalCloud(config) as cloud, provider_for(cloud, project), pytest.MonkeyPatch.context() as patch:
         for name, value in cloud.environment().items():
             patch.setenv(name, value)
         request = DeployRequest(
@@ -84,7 +84,7 @@ def deployed(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
             },
         )
         deployment = deploy(request)
-        yield Deployed(cloud, request, deployment, auth_output(request, cloud)["keys_table"])
+        yield Deployed(cloud, request, deployment, auth_output(request)["keys_table"])
 
 
 @pytest.fixture(scope="module")
@@ -248,7 +248,7 @@ def test_tokens_take_the_place_of_keys_when_the_environment_says_so(deployed: De
     del variables["throttle_rate_rps"], variables["throttle_burst"]
     request = replace(deployed.request, variables=variables)
     guarded = replace(deployed, deployment=deploy(request))
-    pool = auth_output(request, deployed.cloud)
+    pool = auth_output(request)
     cognito = deployed.cloud.client("cognito-idp")
     cognito.admin_create_user(UserPoolId=pool["user_pool_id"], Username="ada@example.com", MessageAction="SUPPRESS")
     cognito.admin_set_user_password(

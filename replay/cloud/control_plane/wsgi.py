@@ -11,6 +11,7 @@ import io
 import logging
 import sys
 import threading
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final
@@ -63,7 +64,7 @@ class WsgiBridge:
             return aws_error(504, "RequestTimeout", f"the control plane did not answer in {DEADLINE_S:.0f} s", "")
 
     def _order(self, environ: dict[str, Any]) -> AbstractContextManager[Any]:
-        alone = environ.get("HTTP_X_AMZ_TARGET", "").startswith(_ONE_AT_A_TIME)
+        alone = environ.get("HTTP_X_AMZ_TARGET", "").startswith(_ONE_AT_A_TIME) or _writes_to_s3(environ)
         return self._one_at_a_time if alone else nullcontext()
 
     def _run(self, environ: dict[str, Any]) -> web.Response:
@@ -84,6 +85,13 @@ class WsgiBridge:
             if name.lower() not in _NOT_FORWARDED:
                 answer.headers.add(name, value)
         return answer
+
+
+def _writes_to_s3(environ: Mapping[str, Any]) -> bool:
+    """Say whether a request writes an object: ``If-None-Match`` and ``If-Match`` are conditions as well."""
+    return environ["REQUEST_METHOD"] in ("PUT", "POST", "DELETE") and "/s3/aws4_request" in environ.get(
+        "HTTP_AUTHORIZATION", ""
+    )
 
 
 def make_environ(request: web.BaseRequest, body: bytes) -> dict[str, Any]:

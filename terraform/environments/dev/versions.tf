@@ -8,7 +8,6 @@ terraform {
     }
   }
 
-  # `tailcast deploy` names the state file. A team shares state: replace this by an S3 backend
-  # (backend "s3" { use_lockfile = true }) and give its bucket and key at init.
+  # `tailcast deploy` names the state file, or puts the S3 backend in this one's place (`--state-bucket`).
   backend "local" {}
 }

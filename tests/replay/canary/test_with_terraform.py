@@ -17,6 +17,7 @@ from replay.deploy import DeployRequest, Variant, deploy, describe
 from replay.deploy.target import Target
 from replay.terraform import TerraformCli, Workspace
 from tests.replay.canary.support import Load, weights
+from tests.terraform_provider import provider_for
 
 PLAN = """
 name: with terraform
@@ -44,7 +45,8 @@ def test_promotion_leaves_terraform_with_nothing_to_do(project, tmp_path):
     state = tmp_path / "state"
     plan = tmp_path / "plan.yaml"
     plan.write_text(PLAN)
-    with LocalCloud(CloudConfig(keep_alive_s=120, seed=7, init="replayed")) as cloud:
+    config = CloudConfig(keep_alive_s=120, seed=7, init="replayed")
+    with LocalCloud(config) as cloud, provider_for(cloud, project):
         deploy(_request(cloud, project, state, "baseline"))
         deployed = deploy(_request(cloud, project, state, "optimized"))
         function, old, new = deployed.function_name, deployed.versions["baseline"], deployed.versions["optimized"]

@@ -16,7 +16,8 @@ import pytest
 
 from replay.cloud import CloudConfig, LocalCloud
 from replay.deploy import Deployment, DeployRequest, deploy, destroy, promote
-from replay.deploy.pins import PINS_FILE, read_json
+from replay.deploy.pins import PINS_FILE
+from replay.deploy.state import FolderState
 from replay.errors import CloudError, DeployError, InputError
 from tests.terraform_provider import provider_for
 
@@ -187,7 +188,9 @@ def test_a_deployment_that_was_killed_is_finished_by_the_next(
     assert confirmed.versions == {"baseline": "2"}
     # live still routes to version 1, so that one keeps its environments.
     assert provisioned(cloud, anew.function_name) == {"1": "READY", "2": "READY"}
-    assert read_json(tmp_path / PINS_FILE)["pins"]["baseline"]["version"] == "2"
+    pinned = FolderState(tmp_path).read(PINS_FILE)
+    assert pinned is not None
+    assert pinned["pins"]["baseline"]["version"] == "2"
 
 
 def test_two_deployments_run_side_by_side_and_leave_the_checkout_alone(
