@@ -14,7 +14,14 @@ import signal
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    Future,
+    ProcessPoolExecutor,
+    ThreadPoolExecutor,
+    as_completed,
+    wait,
+)
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
 from multiprocessing import connection
@@ -68,6 +75,31 @@ class InProcess:
         """Do the parts, see :meth:`Workers.map`."""
         for index in indices:
             yield index, task(shared, index)
+
+
+class Threads:
+    """Several threads of this process: for parts that spend their time in code which lets other threads run.
+
+    Parameters
+    ----------
+    count
+        How many, 1 or more.
+    """
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    def map(
+        self, task: Callable[[Shared, int], Result], shared: Shared, indices: Sequence[int]
+    ) -> Iterator[tuple[int, Result]]:
+        """Do the parts, see :meth:`Workers.map`."""
+        with ThreadPoolExecutor(self.count) as pool:
+            doing = {pool.submit(task, shared, index): index for index in indices}
+            try:
+                for future in as_completed(doing):
+                    yield doing[future], future.result()
+            finally:
+                pool.shutdown(wait=False, cancel_futures=True)
 
 
 class Processes:

@@ -23,6 +23,7 @@ from simulator.draws import IntArray
 from simulator.drift import DriftFit, DriftPaths, fit_drift
 from simulator.errors import FitError
 from simulator.levels import LevelFit, clustering, fit_levels
+from simulator.lookup import interpolate
 from simulator.quantiles import FloatArray
 from simulator.tail import TailFit, fit_tail
 
@@ -147,8 +148,7 @@ class DrawnSample:
     def at(self, uniforms: FloatArray, time_s: FloatArray) -> tuple[FloatArray, IntArray]:
         """Give the value at each of ``uniforms`` in [0, 1) and the recorded row nearest to it; shape ``(n,)`` each."""
         fit = self.fit
-        log_value = np.interp(uniforms, self.positions, fit.log_values)
-        nearest = np.minimum(np.searchsorted(self.positions, uniforms), fit.rows.size - 1)
+        log_value, nearest = interpolate(uniforms, self.positions, fit.log_values)
         if self.above is not None:
             beyond = uniforms > self.splice_level
             share = (uniforms[beyond] - self.splice_level) / (1.0 - self.splice_level)

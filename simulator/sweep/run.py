@@ -25,7 +25,7 @@ from simulator.keep_alive import KeepAliveFit
 from simulator.objective import Objective
 from simulator.platform import Platform
 from simulator.quantiles import FloatArray, interval
-from simulator.replication import CostModel, figures_of, metrics_for
+from simulator.replication import CostModel, group_figures, metrics_for
 from simulator.run_draws import draw_run, with_environment_levels
 from simulator.service import PreparedService, ServiceFit, fit_services
 from simulator.sweep.grid import Scenario
@@ -144,16 +144,13 @@ def run_batch(sweep: Sweep, batch: int) -> list[dict[str, Any]]:
         draws, token_usd, log_sds = draw_run(
             services, platforms[0], keep_alive, randomness, arrival_s, timelines[0].recorded_at_s
         )
-        inside = step >= 0
+        inside = slice(int(np.searchsorted(step, 0)), None)
         for place, (scenario, platform, rollout) in enumerate(zip(scenarios, platforms, rollouts, strict=True)):
             outcomes = with_environment_levels(simulate(draws, platform, rollout), randomness, log_sds)
             cost_usd = costs.of(outcomes, token_usd, platform)
-            groups = {ALL: inside}
-            for version, share in enumerate((1.0 - scenario.weight, scenario.weight)):
-                if share > 0.0:
-                    groups[names[version]] = inside & (outcomes.version == version)
-            for variant, rows in groups.items():
-                for metric, (value, count) in figures_of(outcomes, rows, cost_usd, metrics).items():
+            served = (scenario.weight < 1.0, scenario.weight > 0.0)
+            for variant, figures in group_figures(outcomes, inside, names, served, cost_usd, metrics).items():
+                for metric, (value, count) in figures.items():
                     key = (variant, metric)
                     if key not in samples[place]:
                         samples[place][key] = np.full(question.replications, math.nan)
