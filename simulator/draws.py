@@ -86,6 +86,23 @@ class Randomness:
         return self.generator(use, attempt, first).random(requests)
 
 
+@dataclass(frozen=True)
+class KeptUniforms(Randomness):
+    """The same numbers, for a run whose versions share their uniforms: those drawn for one are kept for the other.
+
+    What it gives is not to be written to.
+    """
+
+    _kept: dict[tuple[Use, int, int], FloatArray] = field(default_factory=dict, repr=False, compare=False)
+
+    def uniforms(self, use: Use, requests: int, attempt: int = 0) -> FloatArray:
+        """Give one uniform for each request, see :meth:`Randomness.uniforms`."""
+        address = (use, requests, attempt)
+        if address not in self._kept:
+            self._kept[address] = super().uniforms(use, requests, attempt)
+        return self._kept[address]
+
+
 def client_jitter(randomness: Randomness, attempts: int, requests: int) -> FloatArray:
     """Draw :attr:`Draws.client_jitter`, shape ``(attempts, requests)``."""
     return np.stack([randomness.uniforms(Use.CLIENT_JITTER, requests, attempt) for attempt in range(attempts)])

@@ -53,6 +53,12 @@ def interpolate(uniforms: FloatArray, positions: FloatArray, values: FloatArray)
     return found, nearest
 
 
+def warm() -> None:
+    """Compile what is not compiled yet."""
+    some = np.linspace(0.0, 0.9, FEW)
+    interpolate(some, some, some)
+
+
 def _kernel() -> Kernel:
     if not _kernels:
         _kernels.append(_compile())

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from simulator.draws import Draws, ModelDraws, Randomness, Use, client_jitter, sdk_jitter
+from simulator.draws import Draws, KeptUniforms, ModelDraws, Randomness, Use, client_jitter, sdk_jitter
 from simulator.engine.outcomes import Outcomes, Status
 from simulator.errors import ParameterError
 from simulator.keep_alive import KeepAliveFit
@@ -53,8 +53,9 @@ def draw_run(
         A quota to meet, but a recording without tokens.
     """
     requests, attempts = arrival_s.size, platform.client.max_attempts
+    kept = KeptUniforms(randomness.seed, randomness.replication)
     drawn = [
-        [service.draw(randomness, arrival_s - zero_s, version=version, attempt=attempt) for attempt in range(attempts)]
+        [service.draw(kept, arrival_s - zero_s, version=version, attempt=attempt) for attempt in range(attempts)]
         for version, (service, zero_s) in enumerate(zip(services, recorded_at_s, strict=True))
     ]
 

@@ -48,7 +48,7 @@ _TRACE = TraceSource()
 @click.option("--architecture", type=click.Choice(list(ARCHITECTURES)), default=ARCHITECTURES[0], show_default=True)
 @click.option("--replications", type=int, default=100, show_default=True, help="Simulated runs of each try.")
 @click.option("--seed", type=int, default=0, show_default=True, help="The same seed gives the same advice.")
-@workers_option("1")
+@workers_option("this one, with threads")
 @scheduler_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.pass_context
@@ -70,7 +70,7 @@ def advise_command(ctx: click.Context, /, **options: Any) -> None:
     objectives = [one for text in options["objectives"] for one in parse_objectives(text)]
     platform, keep_alive = make_platform(options, baseline, platform_from(options["platform_file"]))
     arrivals = plan_arrivals(options, baseline, fitted_arrivals(options))
-    with workers_for(options, default=1) as workers:
+    with workers_for(options, threads=True) as workers:
         question = question_about(
             baseline,
             candidate,

@@ -10,7 +10,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from simulator.cli.progress import simulating
+from simulator.cli.progress import ready_engine, simulating
 from simulator.cli.sources import TraceSource, load
 from simulator.forecast import DEFAULT_REPLICATIONS
 from simulator.holdout import (
@@ -59,6 +59,7 @@ def backtest_command(
       tailcast backtest run-*.parquet --split 0.6 --json
     """
     done: dict[str, Backtest] = {}
+    ready_engine()
     with simulating(replications * len(files)) as advance:
         for file in files:
             done[str(file)] = backtest(

@@ -84,7 +84,7 @@ EXIT: Final[dict[Verdict, int]] = {"pass": 0, "fail": 1, "inconclusive": 3}
 @click.option("--architecture", type=click.Choice(list(ARCHITECTURES)), default=ARCHITECTURES[0], show_default=True)
 @click.option("--replications", type=int, default=DEFAULT_REPLICATIONS, show_default=True, help="Simulated runs.")
 @click.option("--seed", type=int, default=0, show_default=True, help="The same seed gives the same forecast.")
-@workers_option("1")
+@workers_option("this one, with threads")
 @scheduler_option
 @click.option(
     "--explain",
@@ -123,7 +123,7 @@ def forecast_command(ctx: click.Context, /, **options: Any) -> None:
     if options["explain"] is not None:
         _explain(options, baseline, candidate, steps, platform, keep_alive)
         return
-    with workers_for(options, default=1) as workers:
+    with workers_for(options, threads=True) as workers:
         with simulating(options["replications"]) as advance:
             found = forecast(
                 baseline,

@@ -8,9 +8,10 @@ from typing import Any
 
 import click
 
+from simulator.cli.progress import ready_engine
 from simulator.cli.world import the_world
 from simulator.errors import ParameterError
-from simulator.parallel import InProcess, Processes, Workers, usable_cores
+from simulator.parallel import InProcess, Processes, Threads, Workers, usable_cores
 
 
 def workers_option(default: str) -> Callable[[Any], Any]:
@@ -24,8 +25,10 @@ scheduler_option = click.option(
 
 
 @contextmanager
-def workers_for(options: Mapping[str, Any], default: int | None = None) -> Iterator[Workers]:
-    """Give the workers that ``--workers`` or ``--scheduler`` ask for; ``default`` processes (None: a core each) else.
+def workers_for(options: Mapping[str, Any], *, threads: bool = False) -> Iterator[Workers]:
+    """Give the workers that ``--workers`` or ``--scheduler`` ask for, else processes, one a core, or as ``threads``.
+
+    Short work is done before further processes have imported what they need; its threads share a few long steps.
 
     Raises
     ------
@@ -42,7 +45,11 @@ def workers_for(options: Mapping[str, Any], default: int | None = None) -> Itera
         with world.connect(address) as workers:
             yield workers
         return
-    count = count or default or usable_cores()
+    ready_engine()
+    if count is None and threads:
+        yield Threads(usable_cores())
+        return
+    count = count or usable_cores()
     if count == 1:
         yield InProcess()
         return

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from simulator.errors import ParameterError
-from simulator.parallel import InProcess, Processes, Workers, WorkersError, usable_cores
+from simulator.parallel import InProcess, Processes, Threads, Workers, WorkersError, usable_cores
 
 
 def times(shared: int, index: int) -> int:
@@ -37,7 +37,7 @@ def refused(shared: int, index: int) -> int:
     raise ParameterError(f"part {index} of {shared}")
 
 
-@pytest.mark.parametrize("workers", [InProcess(), Processes(2)])
+@pytest.mark.parametrize("workers", [InProcess(), Threads(2), Processes(2)])
 def test_every_part_once(workers: Workers) -> None:
     assert dict(workers.map(times, 7, range(5))) == {index: 7 * index for index in range(5)}
     assert list(workers.map(times, 7, [])) == []
