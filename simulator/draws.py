@@ -93,13 +93,13 @@ class KeptUniforms(Randomness):
     What it gives is not to be written to.
     """
 
-    _kept: dict[tuple[Use, int, int], FloatArray] = field(default_factory=dict, repr=False, compare=False)
+    _kept: dict[tuple[Use, int, int, int], FloatArray] = field(default_factory=dict, repr=False, compare=False)
 
-    def uniforms(self, use: Use, requests: int, attempt: int = 0) -> FloatArray:
+    def uniforms(self, use: Use, requests: int, attempt: int = 0, first: int = 0) -> FloatArray:
         """Give one uniform for each request, see :meth:`Randomness.uniforms`."""
-        address = (use, requests, attempt)
+        address = (use, requests, attempt, first)
         if address not in self._kept:
-            self._kept[address] = super().uniforms(use, requests, attempt)
+            self._kept[address] = super().uniforms(use, requests, attempt, first)
         return self._kept[address]
 
 
