@@ -36,7 +36,7 @@ from replay.cloud.control_plane.metrics import MotoMetricSink
 from replay.cloud.control_plane.wsgi import WsgiBridge
 from replay.cloud.gateway.function_url import HOST, FunctionUrlGateway
 from replay.cloud.gateway.http_api import Gateway
-from replay.cloud.lambda_api import INVOKE_PATH, InvokeApi
+from replay.cloud.lambda_api import INVOKE_PATH, STREAM_PATH, InvokeApi
 from replay.cloud.lambda_plane.plane import LambdaPlane
 from replay.cloud.lambda_plane.settings import RECORDED_INIT_MS, PlaneSettings
 from replay.cloud.precise_loop import new_event_loop
@@ -112,6 +112,8 @@ class Server:
         if request.method == "POST":
             if invoke := INVOKE_PATH.fullmatch(path):
                 return await self._invoke.handle(request, invoke["function"])
+            if stream := STREAM_PATH.fullmatch(path):
+                return await self._invoke.stream(request, stream["function"])
             if model := _MODEL_PATH.fullmatch(path):
                 return await self._bedrock.handle(request, model["model"], model["action"])
         return await self._control_plane.handle(request)

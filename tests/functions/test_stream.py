@@ -358,7 +358,7 @@ def test_load_and_benchmarks_sign_for_the_url(deployed: Deployed, monkeypatch: p
     assert outcome.usage["outputTokens"] == 20
 
 
-def test_invoke_gathers_what_a_url_streams(deployed: Deployed) -> None:
+def test_invoke_gathers_what_a_url_streams_and_its_sister_streams_it_too(deployed: Deployed) -> None:
     event = {
         "version": "2.0",
         "rawPath": "/stream",
@@ -373,6 +373,13 @@ def test_invoke_gathers_what_a_url_streams(deployed: Deployed) -> None:
         aws_access_key_id="local",
         aws_secret_access_key="local",
     )
+    said = client.invoke_with_response_stream(
+        FunctionName=deployed.function, Qualifier="live", Payload=json.dumps(event)
+    )
+    chunks = list(said["EventStream"])
+    assert len(chunks) > 5
+    assert chunks[-1] == {"InvokeComplete": {}}
+    assert b"event: done" in b"".join(chunk["PayloadChunk"]["Payload"] for chunk in chunks[:-1])
     payload = client.invoke(FunctionName=deployed.function, Qualifier="live", Payload=json.dumps(event))[
         "Payload"
     ].read()
