@@ -215,8 +215,11 @@ class Adapter:
             if any(descriptor == done_in for descriptor, _ in poll.poll()):
                 return
             try:
-                if peer.recv(1, socket.MSG_PEEK):
-                    return  # an answer before the end of the response
+                # Without waiting: the main thread may have read meanwhile what was there.
+                if peer.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT):
+                    return  # the answer to the response, or to the part of it that was enough
+            except BlockingIOError:
+                return
             except OSError:  # reset
                 pass
             gone.set()

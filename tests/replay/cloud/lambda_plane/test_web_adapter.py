@@ -265,3 +265,12 @@ async def test_replayed_init_takes_its_time_here_too(make_world: Any) -> None:
     assert sink.body == b"first last"
     await world.plane.flush()
     assert float(world.logs.reports("app")[0].split("Init Duration: ")[1].split(" ms")[0]) >= 900
+
+
+async def test_an_init_that_takes_too_long_is_done_again_within_the_invocation(make_world: Any) -> None:
+    world = await make_world(init_limit_s=0.01)
+    deploy(world, timeout_s=60.0)
+    sink = Sink()
+    invocation = await ask(world, {}, sink)
+    assert invocation.function_error is None, invocation.payload
+    assert sink.body == b"first last"
