@@ -258,7 +258,7 @@ def traces(run: Run) -> dict[str, Trace]:
 
     ``client_ms`` counts from the intended start. ``inference_ms`` is the model call alone: of a model, the whole call
     from its dispatch; of a function, what its log says. A model's stream has no ``duration_ms``
-    (:func:`replay.bench.candidate.as_candidate`).
+    (:func:`simulator.candidate.as_candidate`).
     """
     cells: dict[tuple[str, str, str], list[Measurement]] = {}
     for measurement in run.measured():

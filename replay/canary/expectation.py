@@ -13,6 +13,7 @@ from replay.canary.plan import COST, ObjectiveSpec, Plan
 from replay.canary.reference import Reference
 from replay.canary.sequential import requests_to_decide
 from simulator.arrivals import poisson
+from simulator.candidate import ready_candidate
 from simulator.cost import Prices
 from simulator.figures import Figure
 from simulator.forecast import forecast, verdict
@@ -69,6 +70,7 @@ def expect(
     ParameterError, FitError
         A trace from which no model can be fitted.
     """
+    candidate = ready_candidate(candidate, baseline, seed=seed)
     steps = [
         PlannedStep(
             step.label,

@@ -216,7 +216,7 @@ def models(
 @click.option("--out", type=_RUN, required=True, help="Trace to write (Parquet).")
 def candidate(trace: Path, baseline: Path, variant: str, seed: int, out: Path) -> None:
     """Make a candidate for `tailcast forecast` of a run's TRACE and a recording of the deployed baseline."""
-    from replay.bench.candidate import as_candidate
+    from simulator.candidate import as_candidate
     from simulator.trace import read_trace, write_trace
 
     made = as_candidate(read_trace(trace), read_trace(baseline), variant=variant, seed=seed)

@@ -16,7 +16,7 @@ from simulator.advise import MAX_PROVISIONED, StepAdvice, VersionAdvice, advise_
 from simulator.cli.forecast import EXIT, platform_from
 from simulator.cli.forecast_show import chance_text
 from simulator.cli.plan import fitted_arrivals, make_platform, parse_weights, plan_arrivals
-from simulator.cli.sources import TraceSource, load
+from simulator.cli.sources import TraceSource, load_pair
 from simulator.cli.workers import scheduler_option, workers_for, workers_option
 from simulator.cost import ARCHITECTURES, load_prices
 from simulator.objective import Verdict, parse_objectives
@@ -66,7 +66,7 @@ def advise_command(ctx: click.Context, /, **options: Any) -> None:
     Example:
       tailcast advise --baseline baseline.parquet --candidate optimized.parquet --slo "p99 < 1500 ms" --rate 20
     """
-    baseline, candidate = load(options["baseline"]), load(options["candidate"])
+    baseline, candidate = load_pair(options)
     objectives = [one for text in options["objectives"] for one in parse_objectives(text)]
     platform, keep_alive = make_platform(options, baseline, platform_from(options["platform_file"]))
     arrivals = plan_arrivals(options, baseline, fitted_arrivals(options))

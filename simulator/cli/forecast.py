@@ -13,7 +13,7 @@ from simulator.bursty import ArrivalsFit
 from simulator.cli.forecast_show import print_outlook
 from simulator.cli.plan import fitted_arrivals, make_platform, parse_weights, plan_steps
 from simulator.cli.progress import simulating
-from simulator.cli.sources import TraceSource, load
+from simulator.cli.sources import TraceSource, load, load_pair
 from simulator.cli.workers import scheduler_option, workers_for, workers_option
 from simulator.cost import ARCHITECTURES, load_prices
 from simulator.errors import ParameterError
@@ -112,7 +112,7 @@ def forecast_command(ctx: click.Context, /, **options: Any) -> None:
           --weights 5,25,100 --rate 20 --duration 600 --pc-optimized 5 --slo "p99 < 1500 ms"
       tailcast forecast --baseline baseline.parquet --candidate optimized.parquet --explain slowest
     """
-    baseline, candidate = load(options["baseline"]), load(options["candidate"])
+    baseline, candidate = load_pair(options)
     candidate, prompts = _serving(options, baseline, candidate)
     wanted = tuple(one for text in options["objectives"] for one in parse_objectives(text))
     arrivals = fitted_arrivals(options)

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from simulator.candidate import ready_candidate
 from simulator.cli.world import the_world
 from simulator.trace import Trace, read_trace
 from simulator.trace_scan import is_remote, scan_trace
@@ -29,6 +30,19 @@ def load(source: str | Path, columns: Sequence[str] | None = None) -> Trace:
     if not is_remote(source) and columns is None:
         return read_trace(source)
     return scan_trace(source, storage_options=_storage_options() if is_remote(source) else None).collect(columns)
+
+
+def load_pair(options: Mapping[str, Any]) -> tuple[Trace, Trace]:
+    """Read ``--baseline`` and ``--candidate``; a benchmark of a model alone is put into the baseline's surroundings."""
+    baseline, candidate = load(options["baseline"]), load(options["candidate"])
+    ready = ready_candidate(candidate, baseline)
+    if ready is not candidate:
+        click.echo(
+            f"{options['candidate']}: a benchmark of a model alone; handler overhead and way to the caller are the "
+            "baseline's",
+            err=True,
+        )
+    return baseline, ready
 
 
 def _storage_options() -> Mapping[str, str] | None:

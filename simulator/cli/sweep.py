@@ -15,7 +15,7 @@ import click
 from simulator.cli.forecast import EXIT, platform_from
 from simulator.cli.plan import fitted_arrivals, make_platform, plan_arrivals
 from simulator.cli.progress import simulating
-from simulator.cli.sources import TraceSource, load
+from simulator.cli.sources import TraceSource, load, load_pair
 from simulator.cli.workers import scheduler_option, workers_for, workers_option
 from simulator.cost import ARCHITECTURES, load_prices
 from simulator.errors import ParameterError
@@ -92,7 +92,7 @@ def sweep_command(ctx: click.Context, /, **options: Any) -> None:
     """
     for target in options["out"]:
         check_table(target)
-    baseline, candidate = load(options["baseline"]), load(options["candidate"])
+    baseline, candidate = load_pair(options)
     axes = [parse_axis(name, options[_field(name)]) for name in _AXES if options[_field(name)] is not None]
     scenarios = scenarios_of(axes)
     question = _question(options, baseline, candidate)
