@@ -16,10 +16,44 @@ from simulator.rollout import Rollout, Stage
 
 SERVICE_S = 0.6
 KEEP_ALIVE_S = 600.0
-BLOCK = 1 << 15
+BLOCK = 1 << 13
+"""Requests drawn at once: few enough for the processor's cache."""
 
 AT_REST = Rollout.constant(0.0)
 SHIFTING = Rollout((Stage(0.0, 0.1), Stage(600.0, 0.5), Stage(1200.0, 0.9)))
+
+
+class Streams:
+    """The streams of one seed, each read on from where it was left: the numbers are those of their addresses."""
+
+    def __init__(self, seed: int) -> None:
+        self._randomness = Randomness(seed)
+        self._generators: dict[tuple[Use, int], np.random.Generator] = {}
+        self._now_s = 0.0
+
+    def uniforms(self, use: Use, requests: int, attempts: int = 1, base: int = 0) -> FloatArray:
+        """Give the next uniforms, shape ``(attempts, requests)``."""
+        found = np.empty((attempts, requests))
+        for attempt in range(attempts):
+            key = (use, base | attempt)
+            if key not in self._generators:
+                self._generators[key] = self._randomness.generator(*key)
+            self._generators[key].random(out=found[attempt])
+        return found
+
+    def exponentials(self, use: Use, mean: float, requests: int, attempts: int = 1) -> FloatArray:
+        """Give exponential times, shape ``(attempts, requests)``."""
+        found = self.uniforms(use, requests, attempts)
+        np.subtract(1.0, found, out=found)
+        np.log(found, out=found)
+        found *= -mean
+        return found
+
+    def arrivals_s(self, rate_rps: float, requests: int) -> FloatArray:
+        """Give the next arrivals of a Poisson process, shape ``(requests,)``."""
+        found = self._now_s + np.cumsum(self.exponentials(Use.ARRIVAL, 1.0 / rate_rps, requests)[0])
+        self._now_s = float(found[-1])
+        return found
 
 
 def plain_platform() -> Platform:
@@ -37,13 +71,11 @@ def plain_platform() -> Platform:
 
 def plain_blocks(requests: int, rate_rps: float, seed: int = 0) -> Iterator[Draws]:
     """Draw the plain case."""
-    randomness = Randomness(seed)
-    now_s = 0.0
+    streams = Streams(seed)
     for first in range(0, requests, BLOCK):
         n = min(BLOCK, requests - first)
-        arrival_s = now_s + np.cumsum(_exponential(randomness.uniforms(Use.ARRIVAL, n, first=first), 1.0 / rate_rps))
-        now_s = float(arrival_s[-1])
-        service_ms = _exponential(randomness.uniforms(Use.HANDLER, n, first=first), 1000.0 * SERVICE_S)[None, None]
+        arrival_s = streams.arrivals_s(rate_rps, n)
+        service_ms = streams.exponentials(Use.HANDLER, 1000.0 * SERVICE_S, n)[None]
         yield Draws(
             arrival_s=arrival_s,
             route=_same(0.5, 1, n),
@@ -88,21 +120,20 @@ def full_platform(rate_rps: float) -> Platform:
 
 def full_blocks(requests: int, rate_rps: float, platform: Platform, seed: int = 0) -> Iterator[Draws]:
     """Draw for everything: two versions, three attempts of the caller, three of the SDK."""
-    randomness = Randomness(seed)
+    streams = Streams(seed)
     versions, attempts, tries = len(platform.versions), platform.client.max_attempts, 3
-    now_s = 0.0
     for first in range(0, requests, BLOCK):
         n = min(BLOCK, requests - first)
-        arrival_s = now_s + np.cumsum(_exponential(randomness.uniforms(Use.ARRIVAL, n, first=first), 1.0 / rate_rps))
-        now_s = float(arrival_s[-1])
+        arrival_s = streams.arrivals_s(rate_rps, n)
         # As in a forecast, both versions see the same uniform for the same request.
-        unit = np.stack(
-            [_exponential(randomness.uniforms(Use.HANDLER, n, attempt, first), 1.0) for attempt in range(attempts)]
-        )
-        handler_ms = np.stack([600.0 * unit, 450.0 * unit])
+        unit = streams.exponentials(Use.HANDLER, 1.0, n, attempts)
+        handler_ms = np.multiply.outer([600.0, 450.0], unit)
+        jitter = np.empty((attempts, tries, n))
+        for attempt in range(attempts):
+            jitter[attempt] = streams.uniforms(Use.SDK_JITTER, n, tries, attempt << 16)
         yield Draws(
             arrival_s=arrival_s,
-            route=_uniforms(randomness, Use.ROUTE, attempts, n, first),
+            route=streams.uniforms(Use.ROUTE, n, attempts),
             handler_ms=handler_ms,
             cold_handler_ms=handler_ms,
             init_ms=_same(500.0, versions, attempts, n),
@@ -110,17 +141,12 @@ def full_blocks(requests: int, rate_rps: float, platform: Platform, seed: int = 
             overhead_ms=_same(4.0, versions, attempts, n),
             keep_alive_s=_same(60.0, attempts, n),
             lifetime_s=_same(7200.0, attempts, n),
-            client_jitter=_uniforms(randomness, Use.CLIENT_JITTER, attempts, n, first),
+            client_jitter=streams.uniforms(Use.CLIENT_JITTER, n, attempts),
             model=ModelDraws(
                 inference_ms=0.8 * handler_ms,
                 input_tokens=_same(150.0, versions, n),
                 output_tokens=_same(120.0, versions, n),
-                sdk_jitter=np.stack(
-                    [
-                        _uniforms(randomness, Use.SDK_JITTER, tries, n, first, attempt << 16)
-                        for attempt in range(attempts)
-                    ]
-                ),
+                sdk_jitter=jitter,
             ),
         )
 
@@ -139,14 +165,6 @@ def joined(blocks: list[Draws]) -> Draws:
         **{name: join([getattr(one, name) for one in blocks]) for name in vars(blocks[0]) if name != "model"},
         model=model,
     )
-
-
-def _uniforms(randomness: Randomness, use: Use, attempts: int, n: int, first: int, base: int = 0) -> FloatArray:
-    return np.stack([randomness.uniforms(use, n, base | attempt, first) for attempt in range(attempts)])
-
-
-def _exponential(uniforms: FloatArray, mean: float) -> FloatArray:
-    return np.asarray(-mean * np.log(1.0 - uniforms))
 
 
 def _same(value: float, *shape: int) -> FloatArray:

@@ -46,8 +46,9 @@ def ask(run: Any, index: int, now: int) -> tuple[int, int, int]:
     refusal = _reserve(run, own.quota, now, drawn(run, run.input_tokens + version, request) + own.max_tokens)
     if refusal == _NO_REFUSAL:
         end = now + environment.inference
-        output_tokens = drawn(run, run.output_tokens + version, request)
-        _settle_later(run, end, index, own.max_tokens - output_tokens * quota_at(run, own.quota).burndown)
+        if quota_at(run, own.quota).tokens:
+            output_tokens = drawn(run, run.output_tokens + version, request)
+            _settle_later(run, end, index, own.max_tokens - output_tokens * quota_at(run, own.quota).burndown)
         sdk.answered(run, own, client, end / _PER_SECOND)
         return end, 0, _NO_REFUSAL
     told = now + own.refusal
@@ -94,7 +95,6 @@ def _settle_later(run: Any, end: int, index: int, tokens: float) -> None:
 def settle(run: Any, place: int, now: int) -> None:
     """Give back what was reserved for output, less what the answer cost; also where the function was stopped."""
     settlement = settlement_at(run, place)
-    if quota_at(run, settlement.quota).tokens:
-        buckets.add(bucket_at(run, QUOTAS + 2 * settlement.quota + 1), now, settlement.tokens)
+    buckets.add(bucket_at(run, QUOTAS + 2 * settlement.quota + 1), now, settlement.tokens)
     settlement.next = run.unused_settlement
     run.unused_settlement = place

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
 from simulator.engine.compiled.jit import part, shared
-from simulator.engine.compiled.layout import ATTEMPT_BITS, KIND_BITS
+from simulator.engine.compiled.layout import AFTER_ALL, ATTEMPT_BITS, HEAP_WAYS, KIND_BITS
 from simulator.engine.compiled.records import event_at
-
-_WAYS: Final = 4
-"""Children of a node: half the levels of a binary heap, and children lie side by side in memory."""
 
 
 @part
@@ -26,7 +23,7 @@ def push(run: Any, tick: int, key: int, item: int) -> None:
     place = run.events
     run.events = place + 1
     while place > 0:
-        parent = (place - 1) // _WAYS
+        parent = (place - 1) // HEAP_WAYS
         above = event_at(run, parent)
         if above.tick < tick or (above.tick == tick and above.key < key):
             break
@@ -44,22 +41,28 @@ def drop_first(run: Any) -> None:
     run.events = size
     last = event_at(run, size)
     tick, key, item = last.tick, last.key, last.item
+    last.tick = AFTER_ALL
+    if size == 0:
+        return
     place = 0
     while True:
-        child = _WAYS * place + 1
+        child = HEAP_WAYS * place + 1
         if child >= size:
             break
-        best = child
-        best_tick, best_key = event_at(run, best).tick, event_at(run, best).key
-        for other in range(child + 1, min(child + _WAYS, size)):
-            one = event_at(run, other)
-            if one.tick < best_tick or (one.tick == best_tick and one.key < best_key):
-                best, best_tick, best_key = other, one.tick, one.key
-        if tick < best_tick or (tick == best_tick and key < best_key):
+        # Which child is first cannot be foreseen: without branches (``|`` and ``&``, not ``or`` and ``and``) the
+        # processor need not guess. Places beyond the last event hold a tick after all others.
+        one = event_at(run, child)
+        best, best_tick, best_key = child, one.tick, one.key
+        for step in range(1, HEAP_WAYS):
+            one = event_at(run, child + step)
+            earlier = (one.tick < best_tick) | ((one.tick == best_tick) & (one.key < best_key))
+            best = child + step if earlier else best
+            best_tick = one.tick if earlier else best_tick
+            best_key = one.key if earlier else best_key
+        if (tick < best_tick) | ((tick == best_tick) & (key < best_key)):
             break
         here = event_at(run, place)
         here.tick, here.key, here.item = best_tick, best_key, event_at(run, best).item
         place = best
-    if size > 0:
-        here = event_at(run, place)
-        here.tick, here.key, here.item = tick, key, item
+    here = event_at(run, place)
+    here.tick, here.key, here.item = tick, key, item

@@ -25,7 +25,7 @@ _PER_MINUTE: Final = 60.0
 _FEW: Final = 64
 """Records to begin with."""
 _EVENTS_AT_ONCE: Final = 4
-"""What one event can lead to, besides environments made ready."""
+"""What one event can lead to, besides environments made ready and places that the heap may look at."""
 
 
 class World:
@@ -48,7 +48,7 @@ class World:
         _set_policies(run, platform, settings)
         run["version_count"], run["stage_count"] = len(settings), len(rollout.stages)
         run["keep_rows"], run["rows"] = requests is not None, requests or 0
-        run["room"] = most + _EVENTS_AT_ONCE
+        run["room"] = most + _EVENTS_AT_ONCE + layout.HEAP_WAYS
         run["unused_environment"] = run["unused_settlement"] = NONE
         for name, first in window.first.items():
             if name != "arrival_s":
@@ -64,6 +64,7 @@ class World:
         self.quotas = np.array([_quota(one) for one in platform.quotas.values()], dtype=layout.QUOTA)
         self.sdks = np.zeros(len(self.environments) if window.sdk_tries else 0, dtype=layout.SDK)
         self.events = np.zeros(2 * most + _FEW, dtype=layout.EVENT)
+        self.events["tick"] = layout.AFTER_ALL
         self.changes = _plan(run, settings, self.events)
         self.settlements = np.zeros(_FEW, dtype=layout.SETTLEMENT)
         self.history = np.zeros(_FEW, dtype=layout.CHANGE)
@@ -84,6 +85,8 @@ class World:
         for one in ("environments", "sdks") if name == "environments" else (name,):
             old = getattr(self, one)
             larger = np.zeros(2 * len(old), dtype=old.dtype)
+            if one == "events":
+                larger["tick"] = layout.AFTER_ALL
             larger[: len(old)] = old
             setattr(self, one, larger)
         self.bind()
