@@ -34,8 +34,14 @@ def holds(bucket: Any, now: int, tokens: float) -> bool:
 
 
 @part
+def take_held(bucket: Any, tokens: float) -> None:
+    """Take tokens at the very moment at which :func:`holds` was asked: nothing has flowed in since."""
+    bucket.tokens = min(bucket.capacity, bucket.tokens - tokens)
+
+
+@part
 def add(bucket: Any, now: int, tokens: float) -> None:
-    """Give tokens back, or take them where negative."""
+    """Give tokens back, as far as they fit in, or take them where negative."""
     refill(bucket, now)
     bucket.tokens = min(bucket.capacity, bucket.tokens + tokens)
 

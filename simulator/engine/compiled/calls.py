@@ -70,9 +70,9 @@ def _reserve(run: Any, quota: int, now: int, wanted: float) -> int:
     if limits.tokens and not buckets.holds(tokens, now, wanted):
         return _MODEL_TOKENS
     if limits.requests:
-        buckets.add(requests, now, -1.0)
+        buckets.take_held(requests, 1.0)
     if limits.tokens:
-        buckets.add(tokens, now, -wanted)
+        buckets.take_held(tokens, wanted)
     return _NO_REFUSAL
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from simulator.engine.compiled.jit import part, shared
-from simulator.engine.compiled.layout import AFTER_ALL, ATTEMPT_BITS, HEAP_WAYS, KIND_BITS
+from simulator.engine.compiled.layout import AFTER_ALL, ATTEMPT_BITS, HEAP_SHIFT, HEAP_WAYS, KIND_BITS
 from simulator.engine.compiled.records import event_at
 
 
@@ -23,7 +23,7 @@ def push(run: Any, tick: int, key: int, item: int) -> None:
     place = run.events
     run.events = place + 1
     while place > 0:
-        parent = (place - 1) // HEAP_WAYS
+        parent = (place - 1) >> HEAP_SHIFT
         above = event_at(run, parent)
         if above.tick < tick or (above.tick == tick and above.key < key):
             break

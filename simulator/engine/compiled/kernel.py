@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from simulator.engine.clock import TICKS_PER_SECOND
 from simulator.engine.compiled import attempts, caller, calls, pools, provisioning
 from simulator.engine.compiled.draws import drawn, rounded
 from simulator.engine.compiled.heap import drop_first
-from simulator.engine.compiled.jit import FINGERPRINT, entry
+from simulator.engine.compiled.jit import FINGERPRINT, entry, part
 from simulator.engine.compiled.layout import (
     ANSWER,
     ARRIVAL,
@@ -19,6 +19,7 @@ from simulator.engine.compiled.layout import (
     GROWING,
     KIND_BITS,
     NONE,
+    PROVISION,
     READY,
     RELEASE,
     REQUEST_MASK,
@@ -39,23 +40,28 @@ _THROTTLED: Final = int(Status.THROTTLED)
 _TIMEOUT: Final = int(Status.TIMEOUT)
 
 
+@part
+def _full(run: Any) -> int:
+    """Give the array that has too little room for what one event can lead to."""
+    if run.events + run.room > run.events_held:
+        return EVENTS
+    if run.environments + run.room > run.environments_held:
+        return ENVIRONMENTS
+    if run.settlements >= run.settlements_held:
+        return SETTLEMENTS
+    if run.history >= run.history_held:
+        return HISTORY
+    if run.rows >= run.rows_held:
+        return ROWS
+    return DONE
+
+
 def _build(fingerprint: str):  # type: ignore[no-untyped-def]
     def advance(runs) -> int:  # type: ignore[no-untyped-def]
         """Let events happen; say why it stopped."""
         fingerprint  # noqa: B018
         run = runs[0]
         while True:
-            if run.events + run.room > run.events_held:
-                return EVENTS
-            if run.environments + run.room > run.environments_held:
-                return ENVIRONMENTS
-            if run.settlements >= run.settlements_held:
-                return SETTLEMENTS
-            if run.history >= run.history_held:
-                return HISTORY
-            if run.rows >= run.rows_held:
-                return ROWS
-
             # What the event leads to: an environment's handler that ends or asks its model ``at`` a time; an answer to
             # the attempt in row ``index``, for which ``refused`` is an environment's place and below 0.
             kind = ARRIVAL
@@ -72,6 +78,9 @@ def _build(fingerprint: str):  # type: ignore[no-untyped-def]
                     first.tick < now or (first.tick == now and (first.key >> KIND_BITS) < ARRIVAL)
                 )
                 if not waits:
+                    full = _full(run)
+                    if full != DONE:
+                        return full
                     run.next_request = request + 1
                     item = request
                     weight = attempts.weight_of_first(run, arrival_s)
@@ -82,8 +91,13 @@ def _build(fingerprint: str):  # type: ignore[no-untyped-def]
             if waits:
                 event = event_at(run, 0)
                 now, key, item = event.tick, event.key, event.item
-                drop_first(run)
                 kind = key >> KIND_BITS
+                # What comes before these kinds takes no more room than it leaves.
+                if kind >= PROVISION:
+                    full = _full(run)
+                    if full != DONE:
+                        return full
+                drop_first(run)
                 attempt = (key >> ATTEMPT_BITS) & ATTEMPT_MASK
                 request = key & REQUEST_MASK
                 if kind == RELEASE:

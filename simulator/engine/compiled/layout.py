@@ -36,7 +36,8 @@ EVENT = np.dtype([("tick", "i8"), ("key", "i8"), ("item", "i8")])
 """A pending event; ``item`` is the index of what it is about: environment, row, settlement, change."""
 AFTER_ALL: Final = (1 << 63) - 1
 """The tick of a place in the heap that holds no event."""
-HEAP_WAYS: Final = 4
+HEAP_SHIFT: Final = 2
+HEAP_WAYS: Final = 1 << HEAP_SHIFT
 """Children of a node of the heap: half the levels of a binary one, and children lie side by side in memory."""
 
 # ---- what became of an attempt -------------------------------------------------------------------------------------
