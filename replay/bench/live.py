@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 from rich.console import Console, Group
 from rich.live import Live
+from rich.padding import Padding
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -68,5 +69,8 @@ def _picture(progress: Progress, benchmark: Benchmark, expected: Expectation) ->
         ttft, total = values_of(rows, "ttft_ms"), values_of(rows, "total_ms")
         failed = sum(1 for m in rows if m.status != "ok")
         figures = (quantile(ttft, 0.5), quantile(ttft, 0.95), quantile(total, 0.5))
-        table.add_row(" · ".join(cell), str(ttft.size), str(failed), *(f"{value:.0f}" for value in figures))
-    return Group(head, ProgressBar(total=progress.planned, completed=progress.done, width=60), table)
+        label = " · ".join(part for part in cell if part != "standard")
+        table.add_row(label, str(ttft.size), str(failed), *(f"{value:.0f}" for value in figures))
+    # A bar alone ends without a line break, and the table's head would stand beside it.
+    bar = Padding(ProgressBar(total=progress.planned, completed=progress.done, width=60), 0)
+    return Group(head, bar, table)
