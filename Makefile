@@ -15,7 +15,7 @@ export PYTHONDONTWRITEBYTECODE :=
 # Many tests wait for processes and clocks: one worker more than there are cores.
 WORKERS ?= $(shell echo $$(( $$(nproc 2>/dev/null || echo 2) + 1 )))
 
-.PHONY: help setup demo test lint types imports terraform-check checkov unit alone bench lock clean
+.PHONY: help setup demo test lint types imports terraform-check checkov unit alone bench validate lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 26
@@ -72,6 +72,9 @@ alone: setup
 
 bench: setup ## Run every benchmark, or one: make bench NAME=cloud
 	@$(BIN)/python -m tests.bench $(NAME)
+
+validate: setup ## Hold forecasts against the local cloud: make validate ARGS='--only quota --seed 7'
+	@$(BIN)/tailcast validate $(ARGS)
 
 lock: $(STAMP) ## Write constraints.txt anew from what pyproject.toml allows today
 	@$(BIN)/python -m scripts.lock > constraints.tmp && mv constraints.tmp constraints.txt

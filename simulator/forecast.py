@@ -26,7 +26,7 @@ from simulator.quantiles import CONFIDENCE, FloatArray, interval, samples_to_bou
 from simulator.replication import CostModel, metrics_for
 from simulator.runs import Progress, Runs, replicate
 from simulator.service import ServiceFit, fit_services
-from simulator.timeline import PlannedStep, Timeline, make_timeline
+from simulator.timeline import PlannedStep, Timeline, make_timeline, memory_of
 from simulator.trace import Trace
 
 if TYPE_CHECKING:
@@ -236,8 +236,9 @@ def prepare(
     latency = shared_latency(traces)
     costs = CostModel.fit(traces, prices, architecture)
     fits = fit_services(traces, latency=latency, token_usd=costs.token_usd)
-    longest_s = platform.keep_alive_s if keep_alive is None else keep_alive.longest_s
-    timeline = make_timeline(traces[names[0]], traces[names[1]], steps, history, keep_alive_s=longest_s)
+    timeline = make_timeline(
+        traces[names[0]], traces[names[1]], steps, history, memory_s=memory_of(platform, keep_alive)
+    )
     services = [
         fits[name].prepare(timeline.steps_start_s - zero_s, timeline.end_s - zero_s)
         for name, zero_s in zip(names, timeline.recorded_at_s, strict=True)

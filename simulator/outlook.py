@@ -17,11 +17,18 @@ from simulator.objective import Objective, Verdict
 from simulator.parallel import Workers
 from simulator.platform import Platform
 from simulator.quantiles import FloatArray, interval, samples_to_bound
-from simulator.replication import WHOLE
+from simulator.replication import COST_WITH_PROVISIONED, PROVISIONED_COST, WHOLE
 from simulator.timeline import PlannedStep
 from simulator.trace import Trace
 
-EXTRA_METRICS: Final = ("p99.9_ms", "error_rate", "throttled_share", "timeout_share")
+EXTRA_METRICS: Final = (
+    "p99.9_ms",
+    "error_rate",
+    "throttled_share",
+    "timeout_share",
+    PROVISIONED_COST,
+    COST_WITH_PROVISIONED,
+)
 """What the answer needs beyond the figures that a forecast and an observation share."""
 BURST_FACTOR: Final = 5.0
 BURST_S: Final = 60.0
@@ -29,7 +36,11 @@ _BURST_REQUESTS: Final = 5_000
 _BURST_REPLICATIONS: Final = 100
 LIVE: Final = "live"
 COST: Final = "cost_per_1k_usd"
-_NAMES: Final[Mapping[str, str]] = {"cost_usd_per_1000": COST}
+_NAMES: Final[Mapping[str, str]] = {
+    "cost_usd_per_1000": COST,
+    PROVISIONED_COST: "provisioned_per_1k_usd",
+    COST_WITH_PROVISIONED: "total_per_1k_usd",
+}
 
 
 @dataclass(frozen=True)
@@ -181,7 +192,7 @@ class Outlook:
             else {**self.burst.to_json(), "factor": self.burst_factor},
             "retry_amplification": self.spread("retry_amplification").to_json(),
             "throttled_share": self.spread("throttled_share").to_json(),
-            "cost_per_1k_usd": self.spread("cost_usd_per_1000").to_json(),
+            **{name: self.spread(metric).to_json() for metric, name in _NAMES.items()},
             "difference": self.difference(),
             "verdict": self.verdict,
             "objectives": [one.to_json() for one in self.judged],

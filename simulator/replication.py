@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from simulator.draws import IntArray
 from simulator.engine.outcomes import Outcomes, Status
+from simulator.engine.usage import provisioned_use
 from simulator.errors import ParameterError
 from simulator.figures import ALL
 from simulator.platform import Platform
@@ -31,6 +32,11 @@ _THROTTLED: Final = int(Status.THROTTLED)
 _TIMEOUT: Final = int(Status.TIMEOUT)
 WHOLE: Final = "whole rollout"
 """The step name that stands for all steps together."""
+PROVISIONED_COST: Final = "provisioned_usd_per_1000"
+"""Keeping provisioned concurrency ready, spread over the requests of the time; without the rounding up to five minutes
+that AWS does once, when it is taken away."""
+COST_WITH_PROVISIONED: Final = "total_usd_per_1000"
+"""``cost_usd_per_1000`` and :data:`PROVISIONED_COST` together."""
 
 
 Rows = IntArray | slice
@@ -50,10 +56,20 @@ class Seen:
         Of all requests, shape ``(n,)``.
     levels
         The quantiles that will be asked for, 0 to 1.
+    ready_usd
+        What keeping provisioned concurrency ready costs meanwhile; NaN where it is not told.
     """
 
-    def __init__(self, outcomes: Outcomes, rows: Rows, cost_usd: FloatArray, levels: Sequence[float] = ()) -> None:
+    def __init__(
+        self,
+        outcomes: Outcomes,
+        rows: Rows,
+        cost_usd: FloatArray,
+        levels: Sequence[float] = (),
+        ready_usd: float = math.nan,
+    ) -> None:
         self._outcomes, self._rows, self._cost_usd, self._levels = outcomes, rows, cost_usd, levels
+        self.ready_usd = ready_usd
 
     @cached_property
     def status(self) -> NDArray[np.int64]:
@@ -94,6 +110,9 @@ class Seen:
         return self._cost_usd[self._rows]
 
 
+ReadyCost = Callable[[int, float, float], float]
+"""Gives the USD of keeping a version's provisioned concurrency ready between two moments of the run."""
+
 Metric = Callable[[Seen], tuple[float, int]]
 """Gives a figure (NaN where there is none) and how many requests it speaks of."""
 
@@ -116,26 +135,40 @@ def step_figures(
     timeline: Timeline,
     platform: Platform,
     metrics: Mapping[str, Metric],
+    ready: ReadyCost,
 ) -> dict[tuple[str, str, str], tuple[float, int]]:
     """Give (step, variant, metric) → (figure, requests) of one run, for ``all`` and each variant with traffic.
 
-    The steps together are the step :data:`WHOLE`.
+    The steps together are the step :data:`WHOLE`. Provisioned concurrency is paid for ``all`` with that of both
+    versions, with traffic or without.
     """
     found: dict[tuple[str, str, str], tuple[float, int]] = {}
     # Requests come in order of the steps, so that each step is a stretch of them.
     edges = np.searchsorted(step, np.arange(len(timeline.steps) + 1))
-    parts: list[tuple[str, slice, float | None]] = [
-        (planned.label, slice(edges[index], edges[index + 1]), planned.weight)
+    starts_s = timeline.starts_s[timeline.first_step :].tolist()
+    parts: list[tuple[str, slice, float | None, float, float]] = [
+        (
+            planned.label,
+            slice(edges[index], edges[index + 1]),
+            planned.weight,
+            starts_s[index],
+            starts_s[index] + planned.arrivals.duration_s,
+        )
         for index, planned in enumerate(timeline.steps)
     ]
     weights = [planned.weight for planned in timeline.steps]
-    for label, inside, weight in [*parts, (WHOLE, slice(edges[0], None), None)]:
+    whole = (WHOLE, slice(edges[0], None), None, timeline.steps_start_s, timeline.end_s)
+    for label, inside, weight, from_s, to_s in [*parts, whole]:
         served = (
             (min(weights) < 1.0, max(weights) > 0.0)
             if weight is None  # all steps: a version that any of them sends to
             else (weight < 1.0, weight > 0.0)
         )
-        for variant, figures in group_figures(outcomes, inside, platform.names, served, cost_usd, metrics).items():
+        usd = {name: ready(version, from_s, to_s) for version, name in enumerate(platform.names)}
+        usd[ALL] = math.fsum(usd.values())
+        for variant, figures in group_figures(
+            outcomes, inside, platform.names, served, cost_usd, metrics, usd
+        ).items():
             for metric, figure in figures.items():
                 found[label, variant, metric] = figure
     return found
@@ -148,8 +181,12 @@ def group_figures(
     served: Sequence[bool],
     cost_usd: FloatArray,
     metrics: Mapping[str, Metric],
+    ready_usd: Mapping[str, float] | None = None,
 ) -> dict[str, dict[str, tuple[float, int]]]:
-    """Give variant → metric → (figure, requests) of a stretch of requests: all of them, and each variant ``served``."""
+    """Give variant → metric → (figure, requests) of a stretch of requests: all of them, and each variant ``served``.
+
+    ``ready_usd``: variant → what keeping its provisioned concurrency ready costs during the stretch.
+    """
     version = outcomes.version[inside]
     start = 0 if inside.start is None else int(inside.start)
     groups: dict[str, Rows] = {ALL: inside}
@@ -159,7 +196,7 @@ def group_figures(
     levels = [level for level in map(level_of, metrics) if level is not None]
     found = {}
     for variant, rows in groups.items():
-        seen = Seen(outcomes, rows, cost_usd, levels)
+        seen = Seen(outcomes, rows, cost_usd, levels, math.nan if ready_usd is None else ready_usd[variant])
         found[variant] = {metric: compute(seen) for metric, compute in metrics.items()}
     return found
 
@@ -244,6 +281,23 @@ class CostModel:
         usd = usd + np.where(served, per_request, per_request - invocation)
         return np.asarray(np.bincount(log.request, usd, minlength=outcomes.requests), dtype=np.float64)
 
+    def ready(self, outcomes: Outcomes, platform: Platform) -> ReadyCost:
+        """Price keeping provisioned concurrency ready, used or not; NaN without prices."""
+
+        def of(version: int, from_s: float, to_s: float) -> float:
+            if self.prices is None:
+                return math.nan
+            from simulator.cost import provisioned_idle_usd_per_hour
+
+            name = platform.names[version]
+            memory_mb = self.memory_mb[name] or platform.versions[name].memory_mb
+            allotted_s = provisioned_use(outcomes, version, from_s, to_s).allotted_s
+            return provisioned_idle_usd_per_hour(
+                allotted_s / 3600.0, memory_mb, prices=self.prices, architecture=self.architecture
+            )
+
+        return of
+
 
 def _metric(name: str) -> Metric:
     if name == "cold_share":
@@ -256,10 +310,23 @@ def _metric(name: str) -> Metric:
         return lambda seen: _mean(seen.attempts)
     if name == "timeout_share":
         return lambda seen: _mean(seen.status == _TIMEOUT)
+    if name == "cold_count":
+        return lambda seen: _count(seen.cold)
+    if name == "throttled_count":
+        return lambda seen: _count(seen.status == _THROTTLED)
+    if name == "timeout_count":
+        return lambda seen: _count(seen.status == _TIMEOUT)
     if name == "mean_ms":
         return lambda seen: _mean(seen.latency_ms)
     if name == "cost_usd_per_1000":
         return lambda seen: (_mean(seen.cost_usd)[0] * 1000.0, seen.cost_usd.size)
+    if name == PROVISIONED_COST:
+        return lambda seen: (_per_1000(seen.ready_usd, seen.cost_usd.size), seen.cost_usd.size)
+    if name == COST_WITH_PROVISIONED:
+        return lambda seen: (
+            _mean(seen.cost_usd)[0] * 1000.0 + _per_1000(seen.ready_usd, seen.cost_usd.size),
+            seen.cost_usd.size,
+        )
     level = level_of(name)
     if level is not None:
         return lambda seen: (_placed_quantile(seen.latency_ms, level), seen.latency_ms.size)
@@ -272,6 +339,14 @@ def _mean(values: NDArray[np.float64] | NDArray[np.int64] | BoolArray) -> tuple[
     # Counting truth values takes a tenth of averaging them.
     total = np.count_nonzero(values) / values.size if values.dtype == np.bool_ else float(values.mean())
     return float(total), int(values.size)
+
+
+def _count(values: BoolArray) -> tuple[float, int]:
+    return float(np.count_nonzero(values)), int(values.size)
+
+
+def _per_1000(usd: float, requests: int) -> float:
+    return 1000.0 * usd / requests if requests else math.nan
 
 
 def _placed_quantile(values: FloatArray, level: float) -> float:

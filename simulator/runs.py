@@ -71,7 +71,8 @@ def run_block(runs: Runs, block: int) -> dict[Key, FloatArray]:
         )
         outcomes = with_environment_levels(simulate(draws, platform, rollout), randomness, log_sds)
         cost_usd = runs.costs.of(outcomes, token_usd, platform)
-        for key, figure in step_figures(outcomes, step, cost_usd, timeline, platform, metrics).items():
+        ready = runs.costs.ready(outcomes, platform)
+        for key, figure in step_figures(outcomes, step, cost_usd, timeline, platform, metrics, ready).items():
             if key not in found:
                 found[key] = np.array([[math.nan], [0.0]]).repeat(len(replications), axis=1)
             found[key][:, place] = figure

@@ -13,10 +13,14 @@ import numpy as np
 from simulator.arrivals import ArrivalPlan, replay
 from simulator.draws import IntArray, Randomness, Use
 from simulator.errors import ParameterError
+from simulator.keep_alive import KeepAliveFit
+from simulator.platform import Platform
 from simulator.quantiles import FloatArray
 from simulator.rollout import Rollout, Stage, check_weight
 from simulator.trace import Trace
 
+QUOTA_MEMORY_S: Final = 60.0
+"""A model's quota is an allowance of a minute: what was asked long before that has been forgotten."""
 HISTORY: Final = -1
 """Step index of the requests of the history."""
 
@@ -62,7 +66,7 @@ class Timeline:
         Index of the first step among the phases.
     from_s
         Requests of the history before this time are left out: no environment that they leave warm lives to see the
-        first step.
+        first step, and no quota remembers them.
     recorded_at_s
         Where the clocks of the baseline's and the candidate's recordings have their 0.
     """
@@ -113,13 +117,14 @@ def make_timeline(
     steps: Sequence[PlannedStep],
     history: Sequence[PlannedStep] | None,
     *,
-    keep_alive_s: float,
+    memory_s: float,
 ) -> Timeline:
     """Lay history and steps out on one clock.
 
     Without a ``history`` the two recordings are it: each at the time that its metadata say, or, where they do not say
     or overlap, the baseline's first and the candidate's right after. With a history of the caller's own, the
-    recordings are taken to have ended with it.
+    recordings are taken to have ended with it. ``memory_s`` is how long the platform remembers a request: the longest
+    keep-alive, or the minute of a quota.
 
     Raises
     ------
@@ -143,9 +148,15 @@ def make_timeline(
     for phase in phases:
         starts_s.append(now_s + phase.gap_before_s)
         now_s = starts_s[-1] + phase.arrivals.duration_s
-    # Twice the keep-alive: what was warm one keep-alive before the first step depends on the one before that.
-    from_s = starts_s[len(history)] - 2.0 * keep_alive_s
+    # Twice the memory: what was warm one keep-alive before the first step depends on the one before that.
+    from_s = starts_s[len(history)] - 2.0 * memory_s
     return Timeline(tuple(phases), np.array(starts_s), len(history), from_s, recorded_at_s)
+
+
+def memory_of(platform: Platform, keep_alive: KeepAliveFit | None) -> float:
+    """Give how long ``platform`` remembers a request, in seconds: its longest keep-alive, or the minute of a quota."""
+    memory_s = platform.keep_alive_s if keep_alive is None else keep_alive.longest_s
+    return max(memory_s, QUOTA_MEMORY_S) if platform.quotas else memory_s
 
 
 def _recordings(baseline: Trace, candidate: Trace) -> tuple[list[PlannedStep], tuple[float, float]]:

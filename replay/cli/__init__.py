@@ -59,6 +59,7 @@ COMMANDS: Final[Table] = {
     "prune": ("replay.cli.prune:prune", "Delete old versions that nothing uses."),
     "key": ("replay.cli.key:key", "Make, rotate and revoke API keys of a deployment."),
     "demo": ("replay.cli.demo:demo", "The whole path once, on the local cloud."),
+    "validate": ("replay.cli.validate:validate", "Hold forecasts against the local cloud, case by case."),
 }
 
 

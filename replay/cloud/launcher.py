@@ -62,6 +62,8 @@ def start_server(config: CloudConfig, folder: Path, *, detached: bool = False, t
     LocalCloudError
         It did not answer in time, or died: with the last lines of its log.
     """
+    # Functions start in folders of their own, from where a relative path leads nowhere.
+    folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / LOG_NAME
     command = [sys.executable, "-m", "replay.cloud.server", "--folder", str(folder)]

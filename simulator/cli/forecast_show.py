@@ -12,7 +12,7 @@ from rich.text import Text
 from simulator.figures import ALL, METRICS, Figure
 from simulator.forecast import Forecast
 from simulator.outlook import Outlook, Spread
-from simulator.replication import WHOLE
+from simulator.replication import COST_WITH_PROVISIONED, PROVISIONED_COST, WHOLE
 from simulator.terminal import console, number
 
 HEADINGS: Final[Mapping[str, str]] = {
@@ -59,6 +59,10 @@ def _margins(outlook: Outlook) -> list[Text]:
         ("throttled", _percent(outlook.spread("throttled_share")), "of the requests"),
         ("attempts per request", _spread(outlook.spread("retry_amplification")), "as the gateway sees them"),
     ]
+    ready = outlook.spread(PROVISIONED_COST)
+    if ready.median:
+        both = _spread(outlook.spread(COST_WITH_PROVISIONED))
+        rows.append(("PC kept ready", _spread(ready), f"USD for 1,000 requests; with the requests' own cost {both}"))
     if outlook.burst is not None:
         rows.insert(
             1, ("burst amplification", _spread(outlook.burst), f"p99 of {outlook.burst_factor:g} × the load ÷ p99")

@@ -30,7 +30,7 @@ from simulator.run_draws import draw_run, with_environment_levels
 from simulator.service import PreparedService, ServiceFit, fit_services
 from simulator.sweep.grid import Scenario
 from simulator.sweep.memory import AtMemory
-from simulator.timeline import PlannedStep, Timeline, make_timeline
+from simulator.timeline import PlannedStep, Timeline, make_timeline, memory_of
 from simulator.trace import Trace
 
 BATCH: Final = 16
@@ -192,7 +192,7 @@ def _timeline(question: Question, scenario: Scenario, platform: Platform, keep_a
         candidate,
         [PlannedStep(STEP, scenario.weight, plan)],
         None if question.warm else (),
-        keep_alive_s=platform.keep_alive_s if keep_alive is None else keep_alive.longest_s,
+        memory_s=memory_of(platform, keep_alive),
     )
 
 

@@ -21,7 +21,7 @@ def steps() -> list[PlannedStep]:
 
 
 def test_without_times_the_recordings_come_one_after_the_other() -> None:
-    found = make_timeline(recording(100.0), recording(50.0), steps(), None, keep_alive_s=600.0)
+    found = make_timeline(recording(100.0), recording(50.0), steps(), None, memory_s=600.0)
     # A replay ends one mean gap after its last arrival: 110 and 55 s.
     assert found.starts_s.tolist() == [0.0, 110.0, 168.0, 190.0]
     assert (found.steps_start_s, found.end_s) == (168.0, 210.0)
@@ -35,7 +35,7 @@ def test_recorded_times_keep_the_recordings_apart() -> None:
         recording(50.0, "2026-11-01T10:05:00+00:00"),
         steps(),
         None,
-        keep_alive_s=600.0,
+        memory_s=600.0,
     )
     # The timeline starts with the baseline's first arrival, five seconds into its recording.
     assert found.starts_s[:2].tolist() == [0.0, 295.0]
@@ -48,7 +48,7 @@ def test_a_candidate_recorded_first_comes_first() -> None:
         recording(50.0, "2026-11-01T10:00:00+00:00"),
         steps(),
         None,
-        keep_alive_s=600.0,
+        memory_s=600.0,
     )
     assert [phase.weight for phase in found.phases[:2]] == [1.0, 0.0]
     assert found.recorded_at_s == (300.0, 0.0)
@@ -59,13 +59,13 @@ def test_a_candidate_recorded_first_comes_first() -> None:
     [("2026-11-01T10:00:00+00:00", "2026-11-01T10:00:10+00:00"), ("yesterday", "today"), ("2026-11-01T10:00:00", None)],
 )
 def test_times_that_overlap_or_cannot_be_read_are_not_used(times: tuple[str, str | None]) -> None:
-    found = make_timeline(recording(100.0, times[0]), recording(50.0, times[1]), steps(), None, keep_alive_s=600.0)
+    found = make_timeline(recording(100.0, times[0]), recording(50.0, times[1]), steps(), None, memory_s=600.0)
     assert found.starts_s[:2].tolist() == [0.0, 110.0]
 
 
 def test_only_what_can_still_be_warm_is_simulated_of_the_history() -> None:
     history = [PlannedStep("before", 0.0, ReplayedArrivals(np.arange(1000.0), 1000.0))]
-    found = make_timeline(recording(100.0), recording(50.0), steps(), history, keep_alive_s=60.0)
+    found = make_timeline(recording(100.0), recording(50.0), steps(), history, memory_s=60.0)
     arrival_s, step = found.draw(Randomness(0))
     assert arrival_s[0] == 1003.0 - 120.0
     assert (np.diff(arrival_s) >= 0).all()
@@ -76,15 +76,15 @@ def test_only_what_can_still_be_warm_is_simulated_of_the_history() -> None:
 
 
 def test_a_cold_beginning_has_no_history() -> None:
-    found = make_timeline(recording(100.0), recording(50.0), steps(), (), keep_alive_s=60.0)
+    found = make_timeline(recording(100.0), recording(50.0), steps(), (), memory_s=60.0)
     assert (found.first_step, found.steps_start_s) == (0, 3.0)
 
 
 def test_steps_need_to_be_there_and_labels_to_differ() -> None:
     with pytest.raises(ParameterError, match="no step"):
-        make_timeline(recording(1.0), recording(1.0), [], None, keep_alive_s=60.0)
+        make_timeline(recording(1.0), recording(1.0), [], None, memory_s=60.0)
     with pytest.raises(ParameterError, match="two steps are called '10%'"):
-        make_timeline(recording(1.0), recording(1.0), [steps()[0]] * 2, None, keep_alive_s=60.0)
+        make_timeline(recording(1.0), recording(1.0), [steps()[0]] * 2, None, memory_s=60.0)
     with pytest.raises(ParameterError, match="gap_before_s=-1"):
         PlannedStep("x", 0.1, poisson(1.0, 1.0), -1)
     with pytest.raises(ParameterError, match="weight 10 is outside 0 to 1"):
