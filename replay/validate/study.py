@@ -22,7 +22,6 @@ from replay.validate.experiment import Pace
 from replay.validate.worker import RESULT
 
 MOST_TRIES: Final = 3
-"""A case that the machine was too busy for is repeated, with other seeds, until it has been tried this often."""
 CASE_DEADLINE_S: Final = 240.0
 STOP_DEADLINE_S: Final = 30.0
 _POLL_S: Final = 0.2
@@ -60,6 +59,8 @@ class Study:
         Each case and each try draws from another one that follows from it.
     side_by_side
         How many run at a time.
+    most_tries
+        A case that the machine was too busy for, or that failed, is repeated until it has been tried this often.
     pace
         How long a case takes.
     """
@@ -69,6 +70,7 @@ class Study:
     package: Package
     seed: int = 0
     side_by_side: int = 2
+    most_tries: int = MOST_TRIES
     pace: Pace = field(default_factory=Pace)
 
     def run(self, watcher: Watcher) -> list[dict[str, Any]]:
@@ -128,7 +130,7 @@ class Study:
 
     def _again(self, document: dict[str, Any]) -> bool:
         last = document["tries"][-1]
-        return (last["busy"] is not None or last["failed"] is not None) and len(document["tries"]) < MOST_TRIES
+        return (last["busy"] is not None or last["failed"] is not None) and len(document["tries"]) < self.most_tries
 
     def _start(self, case: Case, watcher: Watcher) -> _Running:
         tried = len(self._tries(case)) + 1
