@@ -16,7 +16,7 @@ import numpy as np
 from scipy.special import ndtri
 
 from simulator.quantiles import FloatArray
-from simulator.sample import DrawnSample, SampleFit, fit_sample
+from simulator.sample import LONGEST_MS, DrawnSample, SampleFit, fit_sample
 
 MIN_OWN_STARTS: Final = 8
 """Cold starts from which on their own distribution is used as it is."""
@@ -67,7 +67,8 @@ class DrawnLogNormal:
 
     def at(self, uniforms: FloatArray) -> FloatArray:
         """Give the value at each of ``uniforms``."""
-        return np.asarray(np.exp(self.log_mean + self.log_sd * _normal_quantile(uniforms)), dtype=np.float64)
+        log_value = np.minimum(self.log_mean + self.log_sd * _normal_quantile(uniforms), math.log(LONGEST_MS))
+        return np.asarray(np.exp(log_value), dtype=np.float64)
 
 
 def fit_log_normal(values: FloatArray, *, foreign_log_sd: float = 0.0) -> LogNormalFit:

@@ -14,10 +14,13 @@ def written_beside(target: Path) -> Iterator[Path]:
     """Yield a temporary path in ``target``'s folder, and rename it onto ``target`` if the block succeeds.
 
     A reader sees the old file or the new one, never half of one; a crash leaves the old one. The folder is made
-    where it is missing.
+    where it is missing. Raises OSError, which names ``target``, where nothing can be written there.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    except OSError as error:
+        raise type(error)(error.errno, error.strerror, str(target)) from error
     os.close(handle)
     beside = Path(name)
     try:

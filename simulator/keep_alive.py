@@ -1,4 +1,4 @@
-"""How long an environment lives, fitted to a trace that names its environments.
+"""How long an environment lives, fitted to a trace that names its environments, or says at least what was cold.
 
 AWS documents no keep-alive, and it is no constant: most environments live idle to a common age, some end earlier. A
 trace shows each idle period once, at its end: an environment that is used again after g seconds lived longer than g;
@@ -16,9 +16,11 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from simulator.lifetimes import DrawnLifetime, LifetimeFit, fit_lifetime
+from simulator.platform import KEEP_ALIVE_S
 from simulator.quantiles import FloatArray
 from simulator.trace import Trace
 
@@ -104,13 +106,18 @@ class DrawnKeepAlive:
 
 
 def fit_keep_alive(trace: Trace) -> KeepAliveFit | None:
-    """Fit the keep-alive; None where the trace names no environments, or shows no reuse or no loss.
+    """Fit the keep-alive; None where the trace does not say what was cold, or shows no reuse or no loss.
 
     The rows are taken in order of arrival. An environment is idle from its arrival plus the longer of what the caller
-    and Lambda report; its age counts from when the trace first shows it.
+    and Lambda report; its age counts from when the trace first shows it. A trace that names no environments is taken to
+    have reused the most recently used one (:func:`inferred_environments`). Without a loss there is still something to
+    learn where environments outlived :data:`~simulator.platform.KEEP_ALIVE_S`, which would else be taken for the limit.
     """
-    idle_s, age_s, alive = _idle_periods(trace)
-    if alive.all() or not alive.any():
+    frame = trace.frame
+    if frame["environment_id"].is_null().all() and frame["cold"].is_not_null().any():
+        frame = inferred_environments(frame)
+    idle_s, age_s, alive = _idle_periods(frame)
+    if not alive.any() or (alive.all() and float(idle_s.max()) <= KEEP_ALIVE_S):
         return None
     order = np.argsort(idle_s, kind="stable")
     idle_s, age_s, alive = idle_s[order], age_s[order], alive[order]
@@ -138,13 +145,46 @@ def _decreasing(survived: FloatArray, weights: FloatArray) -> FloatArray:
     return np.asarray(isotonic_regression(survived, weights=weights, increasing=False).x, dtype=np.float64)
 
 
-def _idle_periods(trace: Trace) -> tuple[FloatArray, FloatArray, NDArray[np.bool_]]:
+def inferred_environments(frame: pl.DataFrame) -> pl.DataFrame:
+    """Name the environments of requests that only say whether they were cold.
+
+    A warm request went to the free environment of its version that had been used last, as Lambda does (docs/model.md,
+    rule 6); a cold one started a new one, and found none that was free: whatever had been idle until then is gone.
+    """
+    names: list[str | None] = []
+    free: dict[str, list[tuple[float, str]]] = {}
+    arrival_s, busy_s = frame["arrival_s"].to_list(), (_busy_ms(frame) / 1000.0).tolist()
+    versions, cold = frame["version"].fill_null("").to_list(), frame["cold"].to_list()
+    provisioned = frame["provisioned"].fill_null(value=False).to_list()
+    for row, now_s in enumerate(arrival_s):
+        if cold[row] is None or provisioned[row]:
+            names.append(None)
+            continue
+        ours = free.setdefault(versions[row], [])
+        idle = [one for one in ours if one[0] <= now_s]
+        if idle and not cold[row]:
+            last = max(idle)
+            ours.remove(last)
+            name = last[1]
+        else:
+            ours[:] = [one for one in ours if one[0] > now_s]
+            name = f"inferred-{row}"
+        ours.append((now_s + busy_s[row], name))
+        names.append(name)
+    return frame.with_columns(environment_id=pl.Series(names, dtype=pl.String))
+
+
+def _busy_ms(frame: pl.DataFrame) -> FloatArray:
+    caller_ms = frame["client_ms"].fill_null(0.0).to_numpy()
+    return np.asarray(np.maximum(caller_ms, frame["duration_ms"].fill_null(0.0).to_numpy()), dtype=np.float64)
+
+
+def _idle_periods(frame: pl.DataFrame) -> tuple[FloatArray, FloatArray, NDArray[np.bool_]]:
     """Give each idle period's length, the environment's age at its end, and whether the environment was still there."""
-    known = trace.frame.filter(trace.frame["environment_id"].is_not_null() & trace.frame["cold"].is_not_null())
+    known = frame.filter(frame["environment_id"].is_not_null() & frame["cold"].is_not_null())
     frame = known.filter(~known["provisioned"].fill_null(value=False))
     arrival_s = frame["arrival_s"].to_list()
-    busy_ms = frame["client_ms"].fill_null(0.0).to_numpy()
-    busy_ms = np.maximum(busy_ms, frame["duration_ms"].fill_null(0.0).to_numpy())
+    busy_ms = _busy_ms(frame)
     cold = frame["cold"].to_list()
     versions = frame["version"].fill_null("").to_list()
     names = frame["environment_id"].to_list()

@@ -176,7 +176,10 @@ class Outlook:
 
     def to_json(self) -> dict[str, Any]:
         """Give everything as JSON types."""
-        groups = {LIVE: self._group(WHOLE, ALL)} | {name: self._group(WHOLE, name) for name in self.variants()}
+        live = self._group(WHOLE, ALL)
+        # A version that gets no traffic has the same figures, none of them known.
+        silent = {name: dict.fromkeys(live, Spread(None, None, None).to_json()) for name in self.forecast.fits}
+        groups = {LIVE: live} | silent | {name: self._group(WHOLE, name) for name in self.variants()}
         steps = {
             label: {LIVE: self._group(label, ALL)} | {name: self._group(label, name) for name in self.variants(label)}
             for label in self.forecast.steps

@@ -40,6 +40,9 @@ _UPPER_SHARE: Final = 0.2
 _ERROR_SIMULATIONS: Final = 200
 _ERROR_VALUES: Final = 400
 _FUTURE_WINDOWS: Final = 24
+LONGEST_MS: Final = 900_000.0
+"""Nothing is drawn beyond Lambda's longest time-out, or beyond what was recorded where that is more: a fitted tail has
+no end of its own, and on the scale of logarithms it soon leads where no clock counts."""
 _STILL_LEVEL_PRIOR: Final = 0.35
 """How likely a level is to stand still, before a trace has spoken: recordings of a day rarely showed one."""
 
@@ -159,7 +162,8 @@ class DrawnSample:
             log_value = log_value + excess * (factor - 1.0)
         if self.level is not None:
             log_value = log_value + np.interp(time_s, self.grid_s, self.level)
-        return np.exp(log_value + self.shift), fit.rows[nearest]
+        ceiling = max(math.log(LONGEST_MS), float(fit.log_values[-1]))
+        return np.exp(np.minimum(log_value + self.shift, ceiling)), fit.rows[nearest]
 
 
 def fit_sample(
@@ -174,7 +178,7 @@ def fit_sample(
     Parameters
     ----------
     values
-        Above 0, any unit, shape ``(n,)``, n at least 1. Where ``time_s`` is given, in order of time.
+        Milliseconds, above 0, shape ``(n,)``, n at least 1. Where ``time_s`` is given, in order of time.
     time_s
         When each was recorded; None for a sample whose drift is not to be modelled.
     groups

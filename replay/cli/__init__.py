@@ -74,6 +74,13 @@ class Program(LazyGroup):
             _fail(str(error), 2)
         except ReplayError as error:
             _fail(str(error), error.exit_code)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            # A file that cannot be written or read: the operating system's reason says enough.
+            if error.filename is None:
+                raise
+            _fail(f"{error.filename}: {error.strerror or error}; name another file or folder", 2)
         except KeyboardInterrupt:
             # click's own answer is exit code 1, which here means "done, and the answer is no".
             click.echo("interrupted", err=True)

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from simulator.importers.function_records import read_record
 from simulator.importers.report_lines import Report, parse_report
 from simulator.trace import STATUSES
 
@@ -84,30 +85,23 @@ def _start_event(message: str) -> Start | None:
 
 
 def _function_record(message: str) -> FunctionRecord | None:
-    document = _object(message)
-    if document is not None and "tailcast" not in document:
-        inner = document.get("message")
-        document = _object(inner) if isinstance(inner, str) else inner if isinstance(inner, dict) else None
-    if document is None or "tailcast" not in document:
+    found = read_record(message)
+    if found is None or found["request_id"] is None:
         return None
-    request_id = _text(document.get("request_id"))
-    if request_id is None:
-        return None
-    kind = document.get("initialization_type")
-    status = document.get("status")
+    kind, status = found["initialization_type"], found["status"]
     return FunctionRecord(
-        request_id=request_id,
-        variant=_text(document.get("variant")),
-        model=_text(document.get("model")),
-        version=_text(document.get("version")),
-        cold=document["cold"] if isinstance(document.get("cold"), bool) else None,
-        provisioned=kind == "provisioned-concurrency" if isinstance(kind, str) else None,
-        inference_ms=_number(document.get("inference_ms")),
-        ttft_ms=_number(document.get("ttft_ms")),
-        input_tokens=_whole(document.get("input_tokens")),
-        output_tokens=_whole(document.get("output_tokens")),
-        cache_read_tokens=_whole(document.get("cache_read_tokens")),
-        cache_write_tokens=_whole(document.get("cache_write_tokens")),
+        request_id=found["request_id"],
+        variant=found["variant"],
+        model=found["model"],
+        version=found["version"],
+        cold=found["cold"],
+        provisioned=None if kind is None else kind == "provisioned-concurrency",
+        inference_ms=found["inference_ms"],
+        ttft_ms=found["ttft_ms"],
+        input_tokens=found["input_tokens"],
+        output_tokens=found["output_tokens"],
+        cache_read_tokens=found["cache_read_tokens"],
+        cache_write_tokens=found["cache_write_tokens"],
         status=status if status in STATUSES else None,
     )
 
@@ -122,13 +116,3 @@ def _object(text: str) -> dict[str, Any] | None:
 
 def _text(value: object) -> str | None:
     return value if isinstance(value, str) and value else None
-
-
-def _number(value: object) -> float | None:
-    """Give a measurement; a negative or boolean one is a defect of the function's, and no measurement."""
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) and value >= 0 else None
-
-
-def _whole(value: object) -> int | None:
-    number = _number(value)
-    return None if number is None else int(number)

@@ -11,7 +11,7 @@ import click
 
 from simulator.bursty import ArrivalsFit
 from simulator.cli.forecast_show import print_outlook
-from simulator.cli.plan import fitted_arrivals, make_platform, parse_weights, plan_steps
+from simulator.cli.plan import DEFAULT_WEIGHTS, fitted_arrivals, make_platform, parse_weights, plan_steps
 from simulator.cli.progress import simulating
 from simulator.cli.sources import TraceSource, load, load_pair
 from simulator.cli.workers import scheduler_option, workers_for, workers_option
@@ -38,7 +38,7 @@ EXIT: Final[dict[Verdict, int]] = {"pass": 0, "fail": 1, "inconclusive": 3}
 @click.command("forecast")
 @click.option("--baseline", type=_TRACE, required=True, help="Trace of the version that serves today.")
 @click.option("--candidate", type=_TRACE, required=True, help="Trace of the version that is to replace it.")
-@click.option("--weights", default="10,50,100", show_default=True, help="Percentages of the steps, in order.")
+@click.option("--weights", help=f"Percentages of the steps, in order.  [default: {DEFAULT_WEIGHTS}]")
 @click.option("--weight", help="One step with this weight instead: a share (0.1) or a percentage (10%).")
 @click.option(
     "--rollout", type=_FILE, help="Steps from a YAML file: - {weight: 10%, duration: 5m, rate: 20, gap: 30s}."

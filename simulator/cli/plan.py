@@ -24,6 +24,7 @@ from simulator.trace import Trace
 STEP_S: Final = 300.0
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|min|h|)")
 _SECONDS: Final = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+DEFAULT_WEIGHTS: Final = "10,50,100"
 _STEP_KEYS: Final = ("weight", "duration", "rate", "gap", "name")
 
 
@@ -92,13 +93,15 @@ def plan_steps(options: Mapping[str, Any], baseline: Trace, fit: ArrivalsFit | N
     ParameterError
         Options that exclude each other, or values outside their range.
     """
-    chosen = [name for name in ("weight", "rollout") if options.get(name) is not None]
+    chosen = [f"--{name}" for name in ("weight", "weights", "rollout") if options.get(name) is not None]
     if len(chosen) > 1:
-        raise ParameterError("--weight and --rollout exclude each other; a rollout file names its weights itself")
+        raise ParameterError(f"{' and '.join(chosen)} exclude each other; keep one (a rollout file names its weights)")
     if options.get("rollout") is not None:
         return _rollout_steps(options, baseline, fit)
     shares = (
-        (parse_weight(options["weight"]),) if options.get("weight") is not None else parse_weights(options["weights"])
+        (parse_weight(options["weight"]),)
+        if options.get("weight") is not None
+        else parse_weights(options.get("weights") or DEFAULT_WEIGHTS)
     )
     plan = plan_arrivals(options, baseline, fit)
     labels = _distinct([f"{100.0 * share:g}%" for share in shares])
@@ -182,6 +185,8 @@ def plan_arrivals(
     """
     rate_rps, given_s, factor = options["rate"], options["step_duration"], options["scale"]
     length_s = next((each for each in (duration_s, given_s) if each is not None), None)
+    if rate_rps == 0.0:
+        raise ParameterError("--rate 0 sends no request; give a rate above 0")
     if options["arrivals"] is None:
         rate_rps = recorded_rate_rps(baseline) if rate_rps is None else rate_rps
         plan: ArrivalPlan = poisson(rate_rps, STEP_S if length_s is None else length_s)

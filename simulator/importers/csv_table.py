@@ -76,7 +76,9 @@ def _computed(table: TextTable, typed: pl.DataFrame, name: str, expression: str,
     if values.dtype == pl.String() and kind != pl.String():
         for column in used:
             _refuse_odd_cell(table, column)
-        raise ParameterError(f"{place}: gives text such as {values.drop_nulls()[0]!r}, not {_wanted(kind)}")
+        raise ParameterError(
+            f"{table.origin}: {place}: gives text such as {values.drop_nulls()[0]!r}, not {_wanted(kind)}"
+        )
     return values.cast(pl.Float64) if values.dtype.is_decimal() else values
 
 

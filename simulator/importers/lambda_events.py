@@ -155,6 +155,7 @@ def trace_columns() -> list[pl.Expr]:
         pl.col("duration_ms"),
         pl.col("billed_ms"),
         pl.col("own_inference_ms").alias("inference_ms"),
+        pl.col("own_ttft_ms").alias("ttft_ms"),
         *(
             pl.col(f"own_{name}").alias(name)
             for name in ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
