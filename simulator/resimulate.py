@@ -5,12 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from simulator.arrivals import ArrivalPlan
-from simulator.draws import Draws, Randomness, Use
+from simulator.draws import Randomness, Use
 from simulator.engine.select import engine
 from simulator.figures import Latency
 from simulator.forecast import rows_of
+from simulator.keep_alive import fit_keep_alive
 from simulator.platform import BASELINE, Platform, VersionSettings
 from simulator.rollout import Rollout, Stage
+from simulator.run_draws import draw_run, with_environment_levels
 from simulator.service import fit_services
 from simulator.simulated import trace_of
 from simulator.trace import Trace
@@ -28,7 +30,8 @@ def resimulate(trace: Trace, arrivals: ArrivalPlan, *, platform: Platform | None
     arrivals
         When the requests come.
     platform
-        One version. None: AWS's defaults for the variant that was recorded.
+        One version, whose keep-alive holds. None: AWS's defaults for the variant that was recorded, with how long its
+        environments lived, idle and at all, fitted where the trace shows it.
     seed
         The same seed gives the same trace.
 
@@ -39,11 +42,12 @@ def resimulate(trace: Trace, arrivals: ArrivalPlan, *, platform: Platform | None
     FitError
         Too few warm requests in ``trace``.
     """
+    told = platform is not None
     if platform is None:
-        name = (trace.variants() or [BASELINE])[0]
-        platform = Platform(versions={name: VersionSettings()})
+        platform = Platform(versions={(trace.variants() or [BASELINE])[0]: VersionSettings()})
     name = platform.names[0]
     rows = rows_of(trace, name)
+    keep_alive = None if told else fit_keep_alive(rows)
     # As in a forecast: what the caller saw where most rows have it, else what Lambda reported.
     recorded = float(rows.frame["client_ms"].is_not_null().mean() or 0.0)  # type: ignore[arg-type]
     latency: Latency = "client_ms" if recorded >= 0.5 else "execution_ms"
@@ -52,15 +56,7 @@ def resimulate(trace: Trace, arrivals: ArrivalPlan, *, platform: Platform | None
     arrival_s = arrivals.draw(randomness.generator(Use.ARRIVAL))
     # Its drift is taken as of the recording's end: what comes next.
     end_s = float(rows.frame["arrival_s"][-1])
-    drawn = fit.prepare(end_s, end_s + arrivals.duration_s).draw(randomness, end_s + arrival_s, version=0)
-    draws = Draws(
-        arrival_s=arrival_s,
-        route=randomness.uniforms(Use.ROUTE, arrival_s.size)[None, :],
-        handler_ms=drawn.handler_ms[None, None, :],
-        cold_handler_ms=drawn.cold_handler_ms[None, None, :],
-        init_ms=drawn.init_ms[None, None, :],
-        setup_ms=drawn.setup_ms[None, None, :],
-        overhead_ms=drawn.overhead_ms[None, None, :],
-        keep_alive_s=np.full((1, arrival_s.size), platform.keep_alive_s),
-    )
-    return trace_of(engine()(draws, platform, Rollout((Stage(0.0, 0.0),))), platform)
+    service = fit.prepare(end_s, end_s + arrivals.duration_s)
+    draws, _, log_sds = draw_run([service], platform, keep_alive, randomness, arrival_s, [-end_s])
+    outcomes = engine()(draws, platform, Rollout((Stage(0.0, 0.0),)))
+    return trace_of(with_environment_levels(outcomes, randomness, log_sds), platform)

@@ -121,3 +121,14 @@ def test_the_command(tmp_path: Path) -> None:
     assert summary["summary"]["checked"] == 6
     bad = CliRunner().invoke(main, ["backtest", files[0], "--split", "2"])
     assert (bad.exit_code, bad.stderr.count("\n")) == (2, 1)
+
+
+def test_a_tail_without_end_stops_where_lambda_does() -> None:
+    """One request in a hundred takes ten times as long: the fitted tail must not run past what a clock can count."""
+    rng = np.random.default_rng(1)
+    recorded = steady(1_600, 3)
+    slow = pl.Series(rng.random(len(recorded)) < 0.01)
+    spiky = recorded.frame.with_columns(client_ms=pl.col("client_ms") * pl.when(slow).then(10.0).otherwise(1.0))
+    found = backtest(make_trace(spiky), replications=80)
+    assert all(0.0 < figure.hi <= 900_000.0 for figure in found.figures.values())
+    assert found.figures["p50_ms"].inside

@@ -78,6 +78,8 @@ def test_recorded_arrivals_are_replayed(traces: list[str]) -> None:
         (["--weights", "10,101"], "--weights '10,101': 101 is outside 0 to 100"),
         (["--weights", "ten"], "'ten' is no number"),
         (["--rate", "-1"], "rate_rps=-1.0 must be 0 or more"),
+        (["--rate", "0"], "--rate 0 sends no request"),
+        (["--weight", "0.1", "--weights", "5,10"], "--weight and --weights exclude each other"),
         (["--step-duration", "0"], "duration_s=0.0 must be above 0"),
         (["--objective", "p99 is fine"], "objective 'p99 is fine' cannot be read"),
         (["--pc-optimized", "-1"], "provisioned=-1 must be 0 or more"),
@@ -240,3 +242,41 @@ def test_what_cannot_be_explained(traces: list[str], options: tuple[str, ...], m
     code, _, err = run(*traces, *QUICK, *options)
     assert code == 2
     assert message in err
+
+
+def test_provisioned_concurrency_is_paid_apart_and_in_sum(traces: list[str]) -> None:
+    quick = (*QUICK, "--rate", "5", "--weight", "10%", "--burst", "0", "--json")
+    _, out, _ = run(*traces, *quick, "--pc", "0")
+    without = json.loads(out)
+    assert without["provisioned_per_1k_usd"] == {"median": 0.0, "lo": 0.0, "hi": 0.0}
+    assert without["total_per_1k_usd"] == without["cost_per_1k_usd"]
+    _, out, _ = run(*traces, *quick, "--pc-baseline", "3", "--pc-optimized", "1")
+    document = json.loads(out)
+    groups = document["forecast"]
+    # Four environments of 1 GB for ten seconds, spread over some fifty requests.
+    usd = 4 * 10.0 * 0.0000041667
+    assert document["provisioned_per_1k_usd"]["median"] == pytest.approx(usd / 50 * 1000, rel=0.15)
+    assert groups["live"]["provisioned_per_1k_usd"] == document["provisioned_per_1k_usd"]
+    assert document["total_per_1k_usd"]["median"] == pytest.approx(
+        document["cost_per_1k_usd"]["median"] + document["provisioned_per_1k_usd"]["median"], rel=0.02
+    )
+    # The candidate's one environment is spread over a tenth of the requests.
+    assert (
+        groups["optimized"]["provisioned_per_1k_usd"]["median"] > groups["baseline"]["provisioned_per_1k_usd"]["median"]
+    )
+
+
+def test_a_version_without_traffic_has_its_figures_and_none_is_known(traces: list[str]) -> None:
+    _, out, _ = run(*traces, *QUICK, "--weight", "100%", "--burst", "0", "--json")
+    groups = json.loads(out)["forecast"]
+    assert groups["baseline"].keys() == groups["live"].keys()
+    assert groups["baseline"]["p99_ms"] == {"median": None, "lo": None, "hi": None}
+
+
+def test_a_place_that_cannot_be_written_is_one_line(traces: list[str], tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    target = tmp_path / "file" / "forecast.json"
+    code, _, err = run(*traces, *QUICK, "--weight", "0", "--burst", "0", "--out", str(target))
+    assert code == 2
+    assert err.startswith(f"error: {target}: ")
+    assert err.count("\n") == 1

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
+from simulator.importers.function_records import is_record, read_record, record_columns
 from simulator.importers.log_forms import JSON_REPORT, JSON_START, RECORD, TEXT_REPORT, TEXT_START
 from simulator.importers.log_tables import LogTables, event_columns, tables_of_events, tables_of_lines
 from tests.bench._lambda_logs import LogFormat, sample_lines
@@ -29,6 +30,7 @@ ODD = [
     "1795176000123 START RequestId: a Version: 3",
     '{"tailcast":"inference","request_id":"a","variant":null,"cold":false,"inference_ms":1.5}',
     json.dumps({"level": "INFO", "message": '{"tailcast": "inference", "request_id": "b", "status": "ok"}'}),
+    '{"tailcast":"stream","request_id":"s","cold":true,"inference_ms":812.5,"ttft_ms":301,"output_tokens":80}',
     '{"type": "platform.start", "time": "2026-11-20T12:00:00Z", "record": {"version": "3", "requestId": "c"}}',
 ]
 ALL = [*LINES, *BARE, *S3, *ODD]
@@ -99,3 +101,14 @@ def test_blocks_give_what_the_whole_gives(tmp_path: Path) -> None:
         found = together(list(read_blocks(log, size)))
         for kind in ("reports", "starts", "records"):
             assert_frame_equal(sort(getattr(found, kind)), sort(getattr(expected, kind)))
+
+
+@given(st.lists(st.sampled_from(ALL), min_size=1, max_size=4), st.text(max_size=12), st.integers(0, 700))
+def test_a_record_says_the_same_in_a_column_and_line_by_line(lines: list[str], noise: str, cut: int) -> None:
+    lines = [line[:cut] + noise.replace("\n", "") + line[cut:] for line in lines]
+    column = frame(lines).filter(is_record(pl.col("line"))).select(*record_columns(pl.col("line")))
+    alone = [found for line in lines if (found := read_record(line)) is not None]
+    # An empty text is nothing in either.
+    assert [{name: value or None for name, value in row.items()} for row in column.to_dicts()] == [
+        {name: value or None for name, value in row.items()} for row in alone
+    ]
