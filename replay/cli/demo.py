@@ -5,15 +5,13 @@ from __future__ import annotations
 import json
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from types import FrameType
 
 import click
 
 from replay.cli import options
+from replay.cli.interrupts import signals_interrupt
 from replay.errors import InputError
 from replay.project import find_project
 
@@ -61,7 +59,7 @@ def demo(run_dir: Path | None, seed: int, init: str, rate_rps: float, step_s: fl
         raise InputError(f"--run-dir {folder}: not empty; name a new folder")
     display = make_display(STEPS, Console(stderr=True, highlight=False))
     try:
-        with _signals_interrupt():
+        with signals_interrupt():
             results = Demo(plan, project, folder, display, keep=keep).run()
     except KeyboardInterrupt:
         # An interpreter that is leaving dies of a further Ctrl-C, with an exit code that says so.
@@ -74,32 +72,6 @@ def demo(run_dir: Path | None, seed: int, init: str, rate_rps: float, step_s: fl
         click.echo(json.dumps(results.document, indent=2))
     else:
         print_results(results, console())
-
-
-@contextmanager
-def _signals_interrupt() -> Iterator[None]:
-    """Make SIGTERM and SIGHUP end what the demo started, as Ctrl-C does, and let the first one be the last.
-
-    A second Ctrl-C, from impatience, would cut the teardown short and leave behind just what it is there to end. The
-    teardown is bounded. Handlers that do nothing, not SIG_IGN: processes started later would inherit that.
-    """
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    interrupted = False
-
-    def interrupt(_number: int, _frame: FrameType | None) -> None:
-        nonlocal interrupted
-        if not interrupted:
-            interrupted = True
-            click.echo("stopping ...", err=True)
-            raise KeyboardInterrupt
-
-    before = {number: signal.signal(number, interrupt) for number in numbers}
-    try:
-        yield
-    finally:
-        if not interrupted:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
 
 def _point_last_to(folder: Path) -> None:

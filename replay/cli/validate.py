@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from replay.cli import options
+from replay.cli.interrupts import signals_interrupt
 from replay.errors import InputError
 from replay.project import find_project
 
@@ -67,7 +68,8 @@ def validate(
     folder = (run_dir or project / "runs" / f"validate-{datetime.now().strftime('%Y%m%d-%H%M%S')}").resolve()
     package = build_package("inference", project=project, out_dir=folder / "package")
     try:
-        documents = Study(cases, folder, package, seed, side_by_side).run(_Lines(len(cases)))
+        with signals_interrupt():
+            documents = Study(cases, folder, package, seed, side_by_side).run(_Lines(len(cases)))
     except KeyboardInterrupt:
         click.echo(f"interrupted; go on with: tailcast validate --seed {seed} --run-dir {folder}", err=True)
         sys.exit(_INTERRUPTED)
