@@ -166,9 +166,7 @@ def step_figures(
         )
         usd = {name: ready(version, from_s, to_s) for version, name in enumerate(platform.names)}
         usd[ALL] = math.fsum(usd.values())
-        for variant, figures in group_figures(
-            outcomes, inside, platform.names, served, cost_usd, metrics, usd
-        ).items():
+        for variant, figures in group_figures(outcomes, inside, platform.names, served, cost_usd, metrics, usd).items():
             for metric, figure in figures.items():
                 found[label, variant, metric] = figure
     return found
