@@ -15,6 +15,7 @@ import polars as pl
 from simulator.importers.base import time_us
 from simulator.importers.function_records import RECORD_SCHEMA, is_record, record_columns
 from simulator.importers.log_forms import JSON_REPORT, JSON_START, RECORD, TEXT_REPORT, TEXT_START, Form
+from simulator.importers.log_scan import Scanned
 from simulator.importers.report_lines import REPORT_SCHEMA, is_report, report_columns, status_of
 
 _TIME: Final = r"^(\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}:\d{2}(?:\.\d+)?(?:Z|[+-]\d{2}:?\d{2})?)"
@@ -72,6 +73,25 @@ def tables_of_lines(lines: pl.DataFrame) -> LogTables:
         _sorted(_reports_of_groups(reports), general.reports),
         _sorted(_starts_of_groups(starts), general.starts),
         _sorted(_records_of_groups(records), general.records),
+    )
+
+
+def tables_of_block(found: Scanned) -> LogTables:
+    """Finish what the scanner has read of a block, and read the lines that it left: as :func:`tables_of_lines` does."""
+    scanned = LogTables(
+        _typed(found.reports.with_columns(status_of(pl.lit(None, dtype=pl.String)).alias("status")), _REPORTS),
+        _typed(found.starts, _STARTS),
+        _typed(found.records.with_columns(pl.col("cold") == "true"), _RECORDS),
+    )
+    if not found.other_rows.size:
+        return scanned
+    lines = [line.rstrip(b"\r").decode(errors="replace") for line in found.others.split(b"\n")[:-1]]
+    table = pl.DataFrame({"row": found.other_rows, "line": lines}, schema={"row": pl.Int64(), "line": pl.String()})
+    others = tables_of_lines(table)
+    return LogTables(
+        _sorted(scanned.reports, others.reports),
+        _sorted(scanned.starts, others.starts),
+        _sorted(scanned.records, others.records),
     )
 
 

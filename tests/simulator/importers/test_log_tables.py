@@ -14,7 +14,14 @@ from polars.testing import assert_frame_equal
 
 from simulator.importers.function_records import is_record, read_record, record_columns
 from simulator.importers.log_forms import JSON_REPORT, JSON_START, RECORD, TEXT_REPORT, TEXT_START
-from simulator.importers.log_tables import LogTables, event_columns, tables_of_events, tables_of_lines
+from simulator.importers.log_scan import scan_block
+from simulator.importers.log_tables import (
+    LogTables,
+    event_columns,
+    tables_of_block,
+    tables_of_events,
+    tables_of_lines,
+)
 from tests.bench._lambda_logs import LogFormat, sample_lines
 
 BEFORE = "2026-11-20T12:00:00.123Z 2026/11/20/[7]3c1e "
@@ -48,17 +55,42 @@ def generally(lines: list[str]) -> LogTables:
 
 def assert_alike(lines: list[str]) -> None:
     fast, general = tables_of_lines(frame(lines)), generally(lines)
+    scanned = tables_of_block(scan_block("".join(f"{line}\n" for line in lines).encode(), 0))
     for kind in ("reports", "starts", "records"):
         assert_frame_equal(getattr(fast, kind), getattr(general, kind))
+        assert_frame_equal(getattr(scanned, kind), getattr(general, kind))
 
 
 def test_every_line_alike() -> None:
     assert_alike(ALL)
 
 
+def test_the_scanner_reads_all_but_the_odd_lines_itself() -> None:
+    lines = sample_lines("text", requests=200)
+    found = scan_block("\n".join(lines).encode(), 7)
+    odd = [index for index, line in enumerate(lines) if "INIT_START" in line]
+    assert found.other_rows.tolist() == [7 + index for index in odd]
+    assert found.others.decode().splitlines() == [lines[index] for index in odd]
+    assert (found.lines, found.reports.height, found.starts.height, found.records.height) == (len(lines), 200, 200, 200)
+    assert scan_block(b"", 0).lines == 0
+
+
+@pytest.mark.parametrize(
+    "clock",
+    [
+        "2024-02-29T23:59:59.5Z", "2026-02-29T00:00:00Z", "2026-12-31T00:00:00.123456+00:00", "2026-13-01T00:00:00Z",
+        "2026-04-31T00:00:00Z", "2026-01-01T24:00:00Z", "2026-01-01T00:00:60Z", "2026-01-01T00:00:00.1234567Z",
+        "2026-01-01T00:00:00.Z", "2026-01-01T00:00:00+01:00", "2000-03-01T00:00:00Z", "1969-12-31T23:59:59Z",
+        "2026-1-01T00:00:00Z", "2100-02-28T12:34:56.000001Z",
+    ],
+)  # fmt: skip
+def test_times_alike(clock: str) -> None:
+    assert_alike([f"{clock} {line}" for line in BARE])
+
+
 @given(st.lists(st.sampled_from(ALL), max_size=4), st.text(max_size=12), st.integers(0, 700), st.integers(0, 700))
 def test_mutilated_lines_alike(lines: list[str], noise: str, cut: int, to: int) -> None:
-    noise = noise.replace("\n", "")
+    noise = noise.translate({ord("\n"): None, ord("\r"): None})
     assert_alike([line[:cut] + noise + line[to:] for line in lines] + [line[:cut] for line in lines])
 
 
