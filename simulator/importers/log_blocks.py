@@ -16,20 +16,29 @@ from typing import IO, Final, Literal, cast
 import polars as pl
 
 from simulator.errors import TraceError
-from simulator.importers.log_scan import scan_block
+from simulator.importers.log_scan import load_scanner, scan_block
 from simulator.importers.log_tables import LogTables, tables_of_block, tables_of_lines
 
 _BLOCK_BYTES: Final = 16 * 2**20
-SCANNED_BYTES: Final = 4 * 2**20
-"""Smaller blocks are read before the scanner would be loaded."""
+SCANNED_BYTES: Final = 256 * 2**20
+"""Smaller logs are read before the scanner would be loaded."""
 _FEW: Final = 8
 _WORKERS: Final = 2
 _GZIP: Final = b"\x1f\x8b"
 _ROWS_OF_A_BLOCK: Final = 2**32  # more lines than a block can hold, so that row numbers ascend over blocks
 
 
-def read_blocks(path: Path, block_bytes: int = _BLOCK_BYTES) -> Iterator[LogTables]:
+def read_blocks(path: Path, block_bytes: int = _BLOCK_BYTES, scanned_bytes: int = SCANNED_BYTES) -> Iterator[LogTables]:
     """Give the tables of each block of the log at ``path``, gunzipped where it is gzipped.
+
+    Parameters
+    ----------
+    path
+        The log.
+    block_bytes
+        Size of a block.
+    scanned_bytes
+        From which size of the file on the compiled scanner is worth loading.
 
     Raises
     ------
@@ -37,10 +46,14 @@ def read_blocks(path: Path, block_bytes: int = _BLOCK_BYTES) -> Iterator[LogTabl
         The file cannot be read or gunzipped.
     """
     waiting: deque[Future[LogTables]] = deque()
-    with ThreadPoolExecutor(_WORKERS, thread_name_prefix="log-block") as pool:
+    with ThreadPoolExecutor(_WORKERS + 1, thread_name_prefix="log-block") as pool:
         try:
+            # The first blocks are read without it: it takes a second to load, and the first time some to compile.
+            large = path.stat().st_size >= scanned_bytes
+            loading = pool.submit(load_scanner) if large else None
             for number, block in enumerate(_blocks(path, block_bytes)):
-                waiting.append(pool.submit(_tables, block, number))
+                scanned = loading is not None and loading.done()
+                waiting.append(pool.submit(_tables, block, number, scanned))
                 if len(waiting) > _WORKERS:
                     yield waiting.popleft().result()
             while waiting:
@@ -77,9 +90,9 @@ def _opened(path: Path) -> IO[bytes]:
     return cast("IO[bytes]", gzip.open(path)) if is_gzipped(path) else path.open("rb")
 
 
-def _tables(block: bytes, number: int) -> LogTables:
+def _tables(block: bytes, number: int, scanned: bool) -> LogTables:
     first = number * _ROWS_OF_A_BLOCK
-    if len(block) >= SCANNED_BYTES:
+    if scanned:
         found = scan_block(block, first)
         # Where the scanner knows few of the lines (a log in JSON), Polars splits them sooner than Python.
         if found.other_rows.size < found.lines / _FEW:

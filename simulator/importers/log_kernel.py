@@ -41,8 +41,8 @@ RECORD_KEYS: Final = (
 )
 OTHER, NOTHING, REPORT, START, RECORD = range(5)
 NO_TIME: Final = -(2**63)
-REPORT_WIDTH: Final = 7
-"""Fields of a report: request id, stream, duration, billed, memory, most memory, INIT."""
+REPORT_WIDTH: Final = 8
+"""Fields of a report: request id, stream, duration, billed, memory, most memory, INIT, status."""
 START_WIDTH: Final = 2
 RECORD_WIDTH: Final = sum(kept for _, _, kept in RECORD_KEYS)
 
@@ -71,6 +71,18 @@ _L_REPORT, _L_START, _L_END = _text("REPORT RequestId: "), _text("START RequestI
 _L_INIT_START, _L_VERSION, _L_INIT = _text("INIT_START "), _text(" Version: "), _text("Init Duration: ")
 _L_MS, _L_MB, _L_NULL, _L_TRUE, _L_FALSE = _text(" ms"), _text(" MB"), _text("null"), _text("true"), _text("false")
 _L_TAILCAST, _L_INFERENCE = _text('{"tailcast":'), _text('"inference"')
+_L_TIME, _L_TYPE, _L_INNER = _text('{"time":'), _text('"type":'), _text('"record":')
+_L_NAME, _L_OURS = _text("platform."), _text("tailcast")
+_L_PLATFORM, _L_JSON_REPORT, _L_JSON_START = _text('"platform.'), _text('report"'), _text('start"')
+_L_JSON_VERSION, _L_METRICS, _L_JSON_STATUS = _text('"version":'), _text('"metrics":'), _text('"status":')
+_METRICS: Final = (
+    '{"durationMs":',
+    '"billedDurationMs":',
+    '"memorySizeMB":',
+    '"maxMemoryUsedMB":',
+    '"initDurationMs":',
+)
+_METRIC_BYTES, _METRIC_EDGES = _text(*_METRICS), _edges(_METRICS)
 _L_TIMESTAMP, _L_LEVEL, _L_REQUEST, _L_MESSAGE = (
     _text('{"timestamp":'), _text('"level":'), _text('"requestId":'), _text('"message":'),
 )  # fmt: skip
@@ -233,6 +245,7 @@ def report(content: Bytes, at: int, end: int, cuts: Ints) -> bool:
     if at < end and content[at] == 9:
         at += 1
     cuts[12], cuts[13] = at, at
+    cuts[14], cuts[15] = at, at
     if at < end:
         at = literal(content, at, end, _L_INIT)
         if at < 0:
@@ -325,6 +338,86 @@ def record(content: Bytes, at: int, end: int, cuts: Ints) -> bool:
 
 
 @_inner
+def word(content: Bytes, at: int, end: int, allowed: NDArray[np.bool_], cuts: Ints, field: int) -> int:
+    """Read a quoted word of at least one byte; give where it ends, or −1."""
+    if at < 0 or at >= end or content[at] != 34:
+        return -1
+    stop = span(content, at + 1, end, allowed)
+    if stop == at + 1 or stop >= end or content[stop] != 34:
+        return -1
+    cuts[2 * field], cuts[2 * field + 1] = at + 1, stop
+    return stop + 1
+
+
+@_inner
+def json_report(content: Bytes, at: int, end: int, cuts: Ints) -> int:
+    """Read the record of a ``platform.report`` from its first key on; give where its status ends, or −1."""
+    at = comma(content, word(content, key(content, at, end, _L_REQUEST), end, _IS_WORD, cuts, 0), end)
+    at = key(content, at, end, _L_METRICS)
+    cuts[12], cuts[13] = at, at
+    for metric in range(5):
+        begin = key(content, at, end, _METRIC_BYTES[_METRIC_EDGES[metric] : _METRIC_EDGES[metric + 1]])
+        stop = number(content, begin, end) if begin >= 0 else -1
+        if stop < 0:
+            return -1
+        cuts[4 + 2 * metric], cuts[5 + 2 * metric] = begin, stop
+        # INIT, the last one, is there where it was a cold start.
+        if metric >= 3 and stop < end and content[stop] == 125:
+            at = comma(content, stop + 1, end)
+            break
+        at = comma(content, stop, end)
+    return word(content, key(content, at, end, _L_JSON_STATUS), end, _IS_TEXT, cuts, 7)
+
+
+@_inner
+def event(content: Bytes, at: int, end: int, cuts: Ints) -> tuple[int, int]:
+    """Say which event of Lambda's JSON log format stands at ``at``, and the time in it."""
+    begin = key(content, at, end, _L_TIME)
+    if begin < 0 or begin >= end or content[begin] != 34:
+        return OTHER, NO_TIME
+    time_us, stop = clock(content, begin + 1, end)
+    if stop < 0 or content[stop - 1] != 90 or stop >= end or content[stop] != 34:
+        return OTHER, NO_TIME
+    at = key(content, comma(content, stop + 1, end), end, _L_TYPE)
+    at = literal(content, at, end, _L_PLATFORM)
+    after = literal(content, at, end, _L_JSON_REPORT)
+    kind = REPORT
+    if after < 0:
+        after, kind = literal(content, at, end, _L_JSON_START), START
+    if after < 0:
+        # Another event; but a line that names one of ours anywhere is looked at again.
+        return (OTHER if at < 0 or names_ours(content, at, end) else NOTHING), time_us
+    at = key(content, comma(content, after, end), end, _L_INNER)
+    if at < 0 or at >= end or content[at] != 123:
+        return OTHER, time_us
+    at += 1
+    if kind == REPORT:
+        at = json_report(content, at, end, cuts)
+    else:
+        at = comma(content, word(content, key(content, at, end, _L_REQUEST), end, _IS_WORD, cuts, 0), end)
+        at = word(content, key(content, at, end, _L_JSON_VERSION), end, _IS_VERSION, cuts, 1)
+    if at < 0 or at + 2 != end or content[at] != 125 or content[at + 1] != 125:
+        return OTHER, time_us
+    return kind, time_us
+
+
+@_inner
+def names_ours(content: Bytes, at: int, end: int) -> bool:
+    """Say whether anything that a line of ours holds stands between ``at`` and ``end``."""
+    for place in range(at, end):
+        head = content[place]
+        if head == 112 and literal(content, place, end, _L_NAME) >= 0:
+            return True
+        if head == 116 and literal(content, place, end, _L_OURS) >= 0:
+            return True
+        if head == 82 and literal(content, place, end, _L_REPORT) >= 0:
+            return True
+        if head == 83 and literal(content, place, end, _L_START) >= 0:
+            return True
+    return False
+
+
+@_inner
 def line(content: Bytes, begin: int, end: int, cuts: Ints) -> tuple[int, int]:
     """Say what a line is; its time, and the bounds of its fields in ``cuts``."""
     time_us, at = clock(content, begin, end)
@@ -361,6 +454,10 @@ def line(content: Bytes, begin: int, end: int, cuts: Ints) -> tuple[int, int]:
     if head == 69:
         after = literal(content, at, end, _L_END)
         return (NOTHING if after >= 0 and span(content, after, end, _IS_WORD) == end else OTHER), time_us
+    if head == 123:
+        kind, event_us = event(content, at, end, cuts)
+        if kind != OTHER:
+            return kind, event_us if time_us == NO_TIME else time_us
     brace = span(content, begin, end, _IS_BEFORE)
     if brace < end and content[brace] == 123 and record(content, brace, end, cuts):
         return RECORD, time_us

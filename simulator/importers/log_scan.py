@@ -1,10 +1,10 @@
 """The lines of a text log read byte by byte, in compiled code: what ``log_forms`` reads, sooner.
 
-A block of a log is bytes; most of its lines are in exactly one of four forms (START, END, REPORT, the function's own
-record). The scanner checks each byte of what it takes once, and copies the fields into a small table of text for each
-kind, which Polars then reads as CSV. A line that differs in anything is handed on as it stands, to be read by the forms
-and the general expressions; a test holds the two ways to the same tables. So nothing is decoded that is not kept, and
-the end of a record (its metrics, more than half of it) is never looked at.
+A block of a log is bytes; most of its lines are in exactly one of a few forms (START, END, REPORT and the function's
+own record, as text or JSON). The scanner checks each byte of what it takes once, and copies the fields into a small
+table of text for each kind, which Polars then reads as CSV. A line that differs in anything is handed on as it stands,
+to be read by the forms and the general expressions; a test holds the two ways to the same tables. So nothing is decoded
+that is not kept, and the end of a record (its metrics, more than half of it) is never looked at.
 """
 
 from __future__ import annotations
@@ -18,7 +18,16 @@ from numpy.typing import NDArray
 
 Ints = NDArray[np.int64]
 
-_REPORT_FIELDS: Final = ("request_id", "stream", "duration_ms", "billed_ms", "memory_mb", "max_memory_mb", "init_ms")
+_REPORT_FIELDS: Final = (
+    "request_id",
+    "stream",
+    "duration_ms",
+    "billed_ms",
+    "memory_mb",
+    "max_memory_mb",
+    "init_ms",
+    "status",
+)
 _START_FIELDS: Final = ("request_id", "start_version")
 
 
@@ -27,7 +36,7 @@ class Scanned:
     """What a block held, each table in the log's order; times in microseconds since 1970 (null: none)."""
 
     reports: pl.DataFrame
-    """``row``, ``time_us`` and the fields of a text REPORT."""
+    """``row``, ``time_us`` and the fields of a REPORT, ``status`` in Lambda's words."""
     starts: pl.DataFrame
     """``row``, ``start_us``, ``request_id``, ``start_version``."""
     records: pl.DataFrame
@@ -40,12 +49,17 @@ class Scanned:
     """Lines in all."""
 
 
+def load_scanner() -> None:
+    """Load the compiled scanner, or compile it."""
+    scan_block(b"", 0)
+
+
 def scan_block(block: bytes, first_row: int) -> Scanned:
     """Read the lines of ``block``, the first of which is the log's line ``first_row``."""
     # Imported here: half a second that only large logs need.
     from simulator.importers.log_kernel import NO_TIME, RECORD_KEYS, scan
 
-    numbers = {*_REPORT_FIELDS[2:], *(name for name, kind, _ in RECORD_KEYS if kind == "n")}
+    numbers = {*_REPORT_FIELDS[2:-1], *(name for name, kind, _ in RECORD_KEYS if kind == "n")}
     content = np.frombuffer(block, dtype=np.uint8)
     ends = np.flatnonzero(content == 10)
     if content.size and content[-1] != 10:

@@ -79,7 +79,7 @@ def tables_of_lines(lines: pl.DataFrame) -> LogTables:
 def tables_of_block(found: Scanned) -> LogTables:
     """Finish what the scanner has read of a block, and read the lines that it left: as :func:`tables_of_lines` does."""
     scanned = LogTables(
-        _typed(found.reports.with_columns(status_of(pl.lit(None, dtype=pl.String)).alias("status")), _REPORTS),
+        _typed(found.reports.with_columns(status_of(pl.col("status"))), _REPORTS),
         _typed(found.starts, _STARTS),
         _typed(found.records.with_columns(pl.col("cold") == "true"), _RECORDS),
     )

@@ -10,6 +10,9 @@ from polars.testing import assert_frame_equal
 
 from simulator.errors import TraceError
 from simulator.importers import ImportOptions, import_to_file, import_trace, log_spill
+from simulator.importers.log_blocks import read_blocks
+from simulator.importers.log_scan import load_scanner
+from simulator.importers.log_tables import together
 from simulator.trace import TraceMetadata, read_trace
 from tests.bench._lambda_logs import LogFormat, sample_lines
 
@@ -48,3 +51,14 @@ def test_what_memory_refuses(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(TraceError, match=message):
         log_spill.import_to_file(log, ImportOptions(), tmp_path / "t.parquet", TraceMetadata(), 10)
     assert [file.name for file in tmp_path.iterdir()] == ["log"]
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_blocks_that_are_scanned_and_blocks_that_are_not_say_the_same(tmp_path: Path, form: LogFormat) -> None:
+    log = tmp_path / "log"
+    log.write_text("\n".join(sample_lines(form, requests=600)), encoding="utf-8")
+    load_scanner()
+    plain, scanned = (together(list(read_blocks(log, 20_000, least))) for least in (10**9, 0))
+    for kind in ("reports", "starts", "records"):
+        assert getattr(plain, kind).height == 600
+        assert_frame_equal(getattr(scanned, kind), getattr(plain, kind))
