@@ -183,19 +183,27 @@ class Adapter:
         ):
             runtime.putheader(name, value)
         prelude = json.dumps({"statusCode": answer.status, **_headers(answer)}).encode() + _PRELUDE_END
-        first = _chunk(prelude)
+        pieces = _pieces(answer)
         trailers = b""
+        try:
+            first = next(pieces, b"")
+        except AppError as error:
+            first, trailers = b"", _trailers(error)
+        try:
+            # Status and headers leave with the first piece, in one packet.
+            runtime.endheaders(_chunk(prelude) + (_chunk(first) if first else b""))
+        except OSError as error:
+            _end(app)
+            raise CallerGoneError from error
         with self._ending_app_with(runtime, app) as gone:
             try:
-                # Held back for the first piece, so that it leaves in one packet with it.
-                for piece in _pieces(answer):
-                    _send(runtime, first + _chunk(piece), head=bool(first))
-                    first = b""
+                for piece in () if trailers else pieces:
+                    runtime.send(_chunk(piece))
             except AppError as error:
                 trailers = _trailers(error)
             if gone.is_set():
                 raise CallerGoneError
-            _send(runtime, first + b"0\r\n" + trailers + b"\r\n", head=bool(first))
+            runtime.send(b"0\r\n" + trailers + b"\r\n")
             try:
                 runtime.getresponse().read()
             except (OSError, http.client.HTTPException) as error:
@@ -309,13 +317,6 @@ def _pieces(answer: http.client.HTTPResponse) -> Iterator[bytes]:
         raise _broken("broke off", error) from error
     if answer.length:  # by its content-length there is more
         raise _broken("broke off", EOFError())
-
-
-def _send(runtime: http.client.HTTPConnection, data: bytes, *, head: bool) -> None:
-    if head:
-        runtime.endheaders(data)
-    else:
-        runtime.send(data)
 
 
 def _end(app: socket.socket) -> None:
