@@ -8,6 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from tests.functions.stream.conftest import (
     BROKEN,
@@ -197,3 +199,32 @@ def test_every_refusal_has_its_status(start: Start, model: Bedrock) -> None:
         assert stream.json()["request_id"] == "req-1"
         assert app.record()["http_status"] == expected
     assert model.requests == []
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=6,
+)
+NEARLY = st.fixed_dictionaries(
+    {"prompt": st.text(max_size=20) | ANYTHING},
+    optional=dict.fromkeys(("system", "tier", "max_tokens", "temperature", "prompt "), ANYTHING),
+)
+
+
+def test_whatever_is_sent_is_the_callers_mistake_or_answered(start: Start, model: Bedrock) -> None:
+    app = start()
+
+    @settings(max_examples=80, suppress_health_check=list(HealthCheck))
+    @given(body=st.binary(max_size=60) | (ANYTHING | NEARLY).map(lambda value: json.dumps(value).encode()))
+    def check(body: bytes) -> None:
+        stream = app.ask(body)
+        if stream.status == 200:
+            assert [name for name, _ in stream.events()][-1] == "done"
+        else:
+            assert stream.status == 400
+            assert set(stream.json()) == {"error", "request_id"}
+        assert app.record()["status"] in ("ok", "rejected")
+
+    check()
+    assert app.process.poll() is None
