@@ -8,10 +8,11 @@ from typing import Any, Final
 from simulator.engine.clock import TICKS_PER_SECOND
 from simulator.engine.compiled import buckets, sdk
 from simulator.engine.compiled.draws import drawn, rounded
-from simulator.engine.compiled.heap import event_key, push
+from simulator.engine.compiled.heap import event_key
 from simulator.engine.compiled.jit import part
-from simulator.engine.compiled.layout import NONE, QUOTAS, SETTLE
-from simulator.engine.compiled.records import bucket_at, environment_at, quota_at, sdk_at, settlement_at, version_at
+from simulator.engine.compiled.layout import QUOTAS, SETTLE
+from simulator.engine.compiled.records import bucket_at, environment_at, quota_at, sdk_at, version_at
+from simulator.engine.compiled.settlements import settle_later, settle_until
 from simulator.engine.outcomes import Refusal
 
 _PER_SECOND: Final = float(TICKS_PER_SECOND)
@@ -43,12 +44,14 @@ def ask(run: Any, index: int, now: int) -> tuple[int, int, int]:
             # Rounded up: what has to flow in first must have flowed in.
             return now - math.floor(-hold_s * _PER_SECOND), 1, _NO_REFUSAL
     environment.tries += 1
+    settle_until(run, now)
     refusal = _reserve(run, own.quota, now, drawn(run, run.input_tokens + version, request) + own.max_tokens)
     if refusal == _NO_REFUSAL:
         end = now + environment.inference
         if quota_at(run, own.quota).tokens:
             output_tokens = drawn(run, run.output_tokens + version, request)
-            _settle_later(run, end, index, own.max_tokens - output_tokens * quota_at(run, own.quota).burndown)
+            back = own.max_tokens - output_tokens * quota_at(run, own.quota).burndown
+            settle_later(run, end, event_key(SETTLE, environment.attempt, request), own.quota, back)
         sdk.answered(run, own, client, end / _PER_SECOND)
         return end, 0, _NO_REFUSAL
     told = now + own.refusal
@@ -74,27 +77,3 @@ def _reserve(run: Any, quota: int, now: int, wanted: float) -> int:
     if limits.tokens:
         buckets.take_held(tokens, wanted)
     return _NO_REFUSAL
-
-
-@part
-def _settle_later(run: Any, end: int, index: int, tokens: float) -> None:
-    environment = environment_at(run, index)
-    place = run.unused_settlement
-    if place == NONE:
-        place = run.settlements
-        run.settlements += 1
-    else:
-        run.unused_settlement = settlement_at(run, place).next
-    settlement = settlement_at(run, place)
-    settlement.tokens = tokens
-    settlement.quota = version_at(run, environment.version).quota
-    push(run, end, event_key(SETTLE, environment.attempt, environment.request), place)
-
-
-@part
-def settle(run: Any, place: int, now: int) -> None:
-    """Give back what was reserved for output, less what the answer cost; also where the function was stopped."""
-    settlement = settlement_at(run, place)
-    buckets.add(bucket_at(run, QUOTAS + 2 * settlement.quota + 1), now, settlement.tokens)
-    settlement.next = run.unused_settlement
-    run.unused_settlement = place

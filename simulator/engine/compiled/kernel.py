@@ -23,7 +23,6 @@ from simulator.engine.compiled.layout import (
     READY,
     RELEASE,
     REQUEST_MASK,
-    SETTLE,
 )
 from simulator.engine.compiled.records import environment_at, event_at, row_at, version_at
 from simulator.engine.outcomes import Refusal, Status
@@ -127,9 +126,6 @@ def _build(fingerprint: str):  # type: ignore[no-untyped-def]
             elif kind == CALL:
                 working = item
                 at, asks, refusal = calls.ask(run, working, now)
-            elif kind == SETTLE:
-                calls.settle(run, item, now)
-                continue
             elif kind == ANSWER:
                 caller.decide(run, caller.row_of(run, item, request), request, attempt, now)
                 continue

@@ -117,8 +117,8 @@ SDK = np.dtype(
 )
 """The SDK's client of the environment with the same index."""
 
-SETTLEMENT = np.dtype([("tokens", "f8"), ("quota", "i8"), ("next", "i8")])
-"""What a model's quota gets back when a call ends."""
+SETTLEMENT = np.dtype([("tick", "i8"), ("key", "i8"), ("quota", "i8"), ("tokens", "f8")])
+"""What a model's quota gets back when a call ends; in a heap of its own."""
 
 # ---- limits and settings -------------------------------------------------------------------------------------------
 
@@ -256,7 +256,6 @@ RUN = np.dtype(
         ("budget_tokens", "f8"),
         ("stage", "i8"),
         ("further_stage", "i8"),
-        ("unused_settlement", "i8"),
         ("settlements", "i8"),
         ("rows", "i8"),
         ("history", "i8"),

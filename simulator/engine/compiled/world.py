@@ -49,7 +49,7 @@ class World:
         run["version_count"], run["stage_count"] = len(settings), len(rollout.stages)
         run["keep_rows"], run["rows"] = requests is not None, requests or 0
         run["room"] = most + _EVENTS_AT_ONCE + layout.HEAP_WAYS
-        run["unused_environment"] = run["unused_settlement"] = NONE
+        run["unused_environment"] = NONE
         for name, first in window.first.items():
             if name != "arrival_s":
                 run[name.removesuffix("_ms").removesuffix("_s")] = first
