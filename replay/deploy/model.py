@@ -91,6 +91,7 @@ OWN_VARIABLES: Final = frozenset(
         "baseline_version",
         "optimized_version",
         "held_versions",
+        "provisioned_now",
     }
 )
 

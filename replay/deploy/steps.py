@@ -240,13 +240,20 @@ class _Session:
         return variables if request.state_bucket is None else shared_paths(variables, self.folder, request.env)
 
     def _pin_variables(self, outputs: Mapping[str, Any]) -> dict[str, Any]:
-        """Give the pins as variables. A version that live still routes to keeps its environments."""
+        """Give the pins as variables. A version that live still routes to keeps its environments.
+
+        What autoscaling has made of a version is handed in as well, so that an apply does not undo it.
+        """
         routed: set[str] | None = None
+        scaled: dict[str, int] = {}
         if "function_name" in outputs:
             routed = self.target.routed_versions(outputs["function_name"], outputs["region"])
+            if outputs.get("autoscaled_versions"):
+                scaled = self.target.provisioned_versions(outputs["function_name"], outputs["region"])
         return {
             **{f"{variant}_version": self.pins.version(variant) for variant in VARIANTS},
             "held_versions": sorted((routed or set()) - self.pins.versions()) if self.pins.pins else [],
+            "provisioned_now": {v: n for v, n in sorted(scaled.items()) if v in outputs["autoscaled_versions"]},
         }
 
     def _apply(self, variables: Mapping[str, Any], afterwards: str) -> None:

@@ -91,6 +91,30 @@ class Target:
             routed.add(str(alias["FunctionVersion"]))
         return routed
 
+    def provisioned_versions(self, function_name: str, region: str) -> dict[str, int]:
+        """Give version → provisioned concurrency as asked for now, by Terraform or by autoscaling.
+
+        Raises
+        ------
+        CloudError
+            The cloud does not answer, or refuses.
+        """
+        found: dict[str, int] = {}
+        client = self.client("lambda", region)
+        try:
+            for page in client.get_paginator("list_provisioned_concurrency_configs").paginate(
+                FunctionName=function_name
+            ):
+                for config in page["ProvisionedConcurrencyConfigs"]:
+                    version = str(config["FunctionArn"]).rpartition(":")[2]
+                    found[version] = int(config["RequestedProvisionedConcurrentExecutions"])
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "ResourceNotFoundException":
+                raise CloudError(f"cannot read provisioned concurrency of {function_name}: {error}") from None
+        except BotoCoreError as error:
+            raise CloudError(f"cannot read provisioned concurrency of {function_name}: {error}") from None
+        return found
+
     def client(self, service: Literal["lambda", "s3"], region: str) -> Any:
         """Make a boto3 client with short time-outs."""
         config = Config(

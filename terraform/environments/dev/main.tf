@@ -47,6 +47,7 @@ locals {
     CACHE_TABLE      = one(module.cache[*].table_name) == null ? "" : one(module.cache[*].table_name)
     CACHE_TTL_S      = var.cache.enabled ? tostring(var.cache.ttl_s) : ""
     CACHE_TIMEOUT_MS = var.cache.enabled ? tostring(var.cache.timeout_ms) : ""
+    RATE_TABLE       = one(module.authorizer[*].rates_table_name) == null ? "" : one(module.authorizer[*].rates_table_name)
   })
 
   model_ids = toset(concat(
@@ -109,7 +110,7 @@ module "inference" {
   timeout_s               = var.timeout_s
   environment             = { for name, value in local.settings : name => value if value != "" }
   reserved_concurrency    = var.reserved_concurrency
-  policies                = merge({ invoke-models = module.bedrock_access.policy_json }, { for cache in module.cache : "use-cache" => cache.policy_json })
+  policies                = merge({ invoke-models = module.bedrock_access.policy_json }, { for cache in module.cache : "use-cache" => cache.policy_json }, { for authorizer in module.authorizer : "count-requests" => authorizer.rates_policy_json })
   log_retention_days      = var.log_retention_days
   log_format              = var.log_format
   kms_key_arn             = var.kms_key_arn
@@ -117,6 +118,10 @@ module "inference" {
   optimized_version       = var.optimized_version
   held_versions           = var.held_versions
   provisioned_concurrency = var.provisioned_concurrency
+  provisioned_autoscaling = var.provisioned_autoscaling
+  provisioned_now         = var.provisioned_now
+  tracing_mode            = var.tracing_mode
+  snap_start              = var.snap_start
 }
 
 module "api" {
@@ -128,6 +133,7 @@ module "api" {
   alias_invoke_arn   = module.inference.live_invoke_arn
   throttle_rate_rps  = var.throttle_rate_rps
   throttle_burst     = var.throttle_burst
+  route_throttles    = var.route_throttles
   log_retention_days = var.log_retention_days
   kms_key_arn        = var.kms_key_arn
   cors               = var.cors
@@ -166,6 +172,7 @@ module "streaming" {
   log_retention_days = var.log_retention_days
   log_format         = var.log_format
   kms_key_arn        = var.kms_key_arn
+  tracing_mode       = var.tracing_mode
 }
 
 module "observability" {

@@ -38,6 +38,11 @@ output "provisioned_versions" {
   value       = module.inference.provisioned_versions
 }
 
+output "autoscaled_versions" {
+  description = "Published version to the least and the most of its environments, where autoscaling moves them."
+  value       = module.inference.autoscaled_versions
+}
+
 output "log_group_name" {
   description = "Log group of the inference function."
   value       = module.inference.log_group_name

@@ -196,10 +196,49 @@ variable "provisioned_concurrency" {
   default     = { baseline = 0, optimized = 0 }
 }
 
+variable "provisioned_autoscaling" {
+  type = object({
+    baseline = optional(object({
+      max                = number
+      target_utilization = optional(number, 0.7)
+      schedules = optional(map(object({
+        schedule = string
+        min      = number
+        max      = number
+        timezone = optional(string, "UTC")
+      })), {})
+    }))
+    optimized = optional(object({
+      max                = number
+      target_utilization = optional(number, 0.7)
+      schedules = optional(map(object({
+        schedule = string
+        min      = number
+        max      = number
+        timezone = optional(string, "UTC")
+      })), {})
+    }))
+  })
+  description = "How far above provisioned_concurrency, which is then the least, a version's environments may go: the most, the use of them that target tracking keeps to (0 for none), and schedules (name to cron(...), rate(...) or at(...), with the least and the most from then on). A version that is both is scaled as the baseline."
+  default     = {}
+}
+
 variable "reserved_concurrency" {
   type        = number
   description = "Concurrent executions reserved for, and allowed to, the function; -1 for none."
   default     = -1
+}
+
+variable "snap_start" {
+  type        = bool
+  description = "Whether published versions start from a snapshot taken after INIT (Python 3.12 or newer), in the place of provisioned concurrency."
+  default     = false
+}
+
+variable "tracing_mode" {
+  type        = string
+  description = "X-Ray: Active or PassThrough."
+  default     = "PassThrough"
 }
 
 variable "timeout_s" {
@@ -246,6 +285,12 @@ variable "throttle_burst" {
   type        = number
   description = "Requests that the API lets through at once, above the steady rate."
   default     = 10
+}
+
+variable "route_throttles" {
+  type        = map(object({ rate_rps = number, burst = number }))
+  description = "Route key, such as 'ANY /genai', to a throttle of its own in the place of the stage's: requests a second, and at once."
+  default     = {}
 }
 
 variable "log_retention_days" {
@@ -342,4 +387,10 @@ variable "held_versions" {
   type        = set(string)
   description = "Versions that live still routes to, and that so keep their provisioned concurrency."
   default     = []
+}
+
+variable "provisioned_now" {
+  type        = map(number)
+  description = "Version to its provisioned concurrency as it stands; autoscaling may have moved it."
+  default     = {}
 }

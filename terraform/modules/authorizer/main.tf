@@ -24,6 +24,31 @@ resource "aws_dynamodb_table" "keys" {
   }
 }
 
+# How far each key with a rate has used it up. The function that answers keeps it: the gateway keeps the authorizer's
+# word for minutes, so an authorizer would count a key's first request only.
+resource "aws_dynamodb_table" "rates" {
+  #checkov:skip=CKV_AWS_119:kms_key_arn chooses a key of the account's; AWS's own encrypts otherwise
+  #checkov:skip=CKV_AWS_28:it holds the last seconds only
+  name         = "${var.name}-key-rates"
+  billing_mode = "PAY_PER_REQUEST"
+  hash_key     = "key_id"
+
+  attribute {
+    name = "key_id"
+    type = "S"
+  }
+
+  ttl {
+    attribute_name = "expires_at"
+    enabled        = true
+  }
+
+  server_side_encryption {
+    enabled     = var.kms_key_arn != ""
+    kms_key_arn = var.kms_key_arn == "" ? null : var.kms_key_arn
+  }
+}
+
 resource "aws_cloudwatch_log_group" "this" {
   #checkov:skip=CKV_AWS_338:log_retention_days decides; logs of refusals need not outlive their use
   #checkov:skip=CKV_AWS_158:kms_key_arn chooses a key of the account's; AWS's own encrypts otherwise

@@ -61,13 +61,32 @@ resource "aws_iam_role_policy" "this" {
   policy = each.value
 }
 
+resource "aws_iam_role_policy" "trace" {
+  #checkov:skip=CKV_AWS_355:X-Ray's writing actions know no resources; AWS documents them with * only
+  #checkov:skip=CKV_AWS_290:as above; the two actions only send, and only where tracing is asked for
+  count = var.tracing_mode == "Active" ? 1 : 0
+
+  name = "send-traces"
+  role = aws_iam_role.this.name
+
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Sid      = "SendTraces"
+      Effect   = "Allow"
+      Action   = ["xray:PutTraceSegments", "xray:PutTelemetryRecords"]
+      Resource = "*"
+    }]
+  })
+}
+
 resource "aws_lambda_function" "this" {
   #checkov:skip=CKV_AWS_116:a dead-letter queue is for asynchronous invocations; the gateway waits for the answer
   #checkov:skip=CKV_AWS_117:it calls Bedrock and DynamoDB only; a VPC would add a NAT gateway and time to INIT, and protect nothing
   #checkov:skip=CKV_AWS_115:reserved_concurrency decides; -1 is for accounts whose limit is too small to reserve from
   #checkov:skip=CKV_AWS_272:the package is built from hashed wheels and pinned by its SHA-256
   #checkov:skip=CKV_AWS_173:kms_key_arn chooses a key of the account's; the settings hold no secret
-  #checkov:skip=CKV_AWS_50:tracing samples and costs; every request leaves its times in the log
+  #checkov:skip=CKV_AWS_50:tracing_mode decides; tracing samples and costs, and every request leaves its times in the log
   function_name                  = var.name
   role                           = aws_iam_role.this.arn
   filename                       = var.package_path
@@ -86,6 +105,18 @@ resource "aws_lambda_function" "this" {
     variables = var.environment
   }
 
+  tracing_config {
+    mode = var.tracing_mode
+  }
+
+  dynamic "snap_start" {
+    for_each = var.snap_start ? [true] : []
+
+    content {
+      apply_on = "PublishedVersions"
+    }
+  }
+
   logging_config {
     log_group  = aws_cloudwatch_log_group.this.name
     log_format = var.log_format
@@ -96,16 +127,17 @@ resource "aws_lambda_function" "this" {
   }
 
   # A first invocation must not find a role that may not write its log yet.
-  depends_on = [aws_iam_role_policy.logs, aws_iam_role_policy.this]
+  depends_on = [aws_iam_role_policy.logs, aws_iam_role_policy.this, aws_iam_role_policy.trace]
 }
 
 # Never on an alias: Lambda refuses weights on an alias that has provisioned concurrency, and the other way round.
 resource "aws_lambda_provisioned_concurrency_config" "version" {
   for_each = local.provisioned
 
-  function_name                     = aws_lambda_function.this.function_name
-  qualifier                         = each.key
-  provisioned_concurrent_executions = each.value
+  function_name = aws_lambda_function.this.function_name
+  qualifier     = each.key
+  # Where autoscaling moves it, what stands now: an apply and autoscaling do not fight over it.
+  provisioned_concurrent_executions = contains(keys(local.autoscaled), each.key) ? lookup(var.provisioned_now, each.key, each.value) : each.value
 
   timeouts {
     create = "15m"

@@ -58,3 +58,8 @@ output "provisioned_ids" {
   description = "Published version to the id of its provisioned-concurrency configuration; an id that changes was replaced."
   value       = { for version, config in aws_lambda_provisioned_concurrency_config.version : version => config.id }
 }
+
+output "autoscaled_versions" {
+  description = "Published version to the least and the most of its environments, where autoscaling moves them."
+  value       = { for version, target in aws_appautoscaling_target.version : version => { min = target.min_capacity, max = target.max_capacity } }
+}

@@ -181,3 +181,78 @@ variable "provisioned_concurrency" {
     error_message = "provisioned_concurrency must hold whole numbers from 0."
   }
 }
+
+variable "provisioned_autoscaling" {
+  type = object({
+    baseline = optional(object({
+      max                = number
+      target_utilization = optional(number, 0.7)
+      schedules = optional(map(object({
+        schedule = string
+        min      = number
+        max      = number
+        timezone = optional(string, "UTC")
+      })), {})
+    }))
+    optimized = optional(object({
+      max                = number
+      target_utilization = optional(number, 0.7)
+      schedules = optional(map(object({
+        schedule = string
+        min      = number
+        max      = number
+        timezone = optional(string, "UTC")
+      })), {})
+    }))
+  })
+  description = "How far above provisioned_concurrency, which is then the least, a version's environments may go: the most, the use of them that target tracking keeps to (0 for none), and schedules (name to cron(...), rate(...) or at(...), with the least and the most from then on). A version that is both is scaled as the baseline."
+  default     = {}
+
+  validation {
+    condition     = alltrue([for role, scaling in var.provisioned_autoscaling : scaling == null ? true : var.provisioned_concurrency[role] >= 1 && scaling.max >= var.provisioned_concurrency[role] && floor(scaling.max) == scaling.max])
+    error_message = "provisioned_autoscaling: max must be a whole number from provisioned_concurrency of the same variant, which must be 1 at least."
+  }
+
+  validation {
+    condition     = alltrue([for scaling in values(var.provisioned_autoscaling) : scaling == null ? true : scaling.target_utilization == 0 || scaling.target_utilization >= 0.1 && scaling.target_utilization <= 0.9])
+    error_message = "provisioned_autoscaling: target_utilization must lie between 0.1 and 0.9, Lambda's own bounds, or be 0."
+  }
+
+  validation {
+    condition     = alltrue(flatten([for scaling in values(var.provisioned_autoscaling) : [for schedule in try(values(scaling.schedules), []) : schedule.min >= 1 && schedule.max >= schedule.min && can(regex("^(cron|rate|at)\\(.+\\)$", schedule.schedule))]]))
+    error_message = "provisioned_autoscaling: a schedule must be cron(...), rate(...) or at(...), with 1 <= min <= max."
+  }
+}
+
+variable "provisioned_now" {
+  type        = map(number)
+  description = "Version to the environments that autoscaling has given it by now. Terraform has to name a number; `tailcast deploy` reads what stands and hands it in, so that an apply moves nothing. A version that is not in it begins with provisioned_concurrency."
+  default     = {}
+}
+
+variable "tracing_mode" {
+  type        = string
+  description = "X-Ray: Active traces requests, and gives the role the right to send them; PassThrough does neither of itself."
+  default     = "PassThrough"
+
+  validation {
+    condition     = contains(["PassThrough", "Active"], var.tracing_mode)
+    error_message = "tracing_mode must be PassThrough or Active."
+  }
+}
+
+variable "snap_start" {
+  type        = bool
+  description = "Whether published versions start from a snapshot taken after INIT. Lambda refuses it beside provisioned concurrency."
+  default     = false
+
+  validation {
+    condition     = !var.snap_start || (var.provisioned_concurrency.baseline == 0 && var.provisioned_concurrency.optimized == 0)
+    error_message = "snap_start and provisioned_concurrency exclude each other: set provisioned_concurrency to 0 for both variants."
+  }
+
+  validation {
+    condition     = !var.snap_start || var.runtime != "python3.11"
+    error_message = "snap_start needs Python 3.12 or newer."
+  }
+}

@@ -102,6 +102,17 @@ resource "aws_apigatewayv2_stage" "default" {
     throttling_burst_limit   = var.throttle_burst
   }
 
+  dynamic "route_settings" {
+    for_each = var.route_throttles
+
+    content {
+      route_key                = route_settings.key
+      detailed_metrics_enabled = true
+      throttling_rate_limit    = route_settings.value.rate_rps
+      throttling_burst_limit   = route_settings.value.burst
+    }
+  }
+
   # Times and outcomes; nothing of the caller or of what was asked.
   access_log_settings {
     destination_arn = aws_cloudwatch_log_group.access.arn
@@ -119,6 +130,9 @@ resource "aws_apigatewayv2_stage" "default" {
       authorizerError      = "$context.authorizer.error"
     })
   }
+
+  # Its route settings name them.
+  depends_on = [aws_apigatewayv2_route.this]
 }
 
 resource "aws_lambda_permission" "invoke" {

@@ -111,6 +111,22 @@ variable "throttle_burst" {
   }
 }
 
+variable "route_throttles" {
+  type        = map(object({ rate_rps = number, burst = number }))
+  description = "Route key to a throttle of its own, in the place of the stage's for that route."
+  default     = {}
+
+  validation {
+    condition     = alltrue([for key in keys(var.route_throttles) : contains(var.route_keys, key)])
+    error_message = "route_throttles must name routes of route_keys, such as 'ANY /genai'."
+  }
+
+  validation {
+    condition     = alltrue([for throttle in values(var.route_throttles) : throttle.rate_rps > 0 && throttle.rate_rps <= 10000 && throttle.burst >= 1 && throttle.burst <= 5000 && floor(throttle.burst) == throttle.burst])
+    error_message = "route_throttles: rate_rps must be above 0 and at most 10000, burst a whole number from 1 to 5000."
+  }
+}
+
 variable "log_retention_days" {
   type        = number
   description = "Days that the access log is kept."

@@ -51,6 +51,7 @@ module "function" {
     AWS_LWA_PORT                 = "8080"
     AWS_LWA_READINESS_CHECK_PATH = "/ready"
   })
+  tracing_mode = var.tracing_mode
 }
 
 resource "aws_lambda_function_url" "this" {

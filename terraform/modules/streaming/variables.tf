@@ -142,3 +142,9 @@ variable "kms_key_arn" {
   description = "KMS key that encrypts logs and settings; empty for the ones that AWS owns."
   default     = ""
 }
+
+variable "tracing_mode" {
+  type        = string
+  description = "X-Ray: Active or PassThrough."
+  default     = "PassThrough"
+}

@@ -168,8 +168,8 @@ run "keys_bring_an_authorizer" {
   }
 
   assert {
-    condition     = output.auth.keys_table == "tailcast-dev-api-keys"
-    error_message = "The table of keys is missing."
+    condition     = output.auth.keys_table == "tailcast-dev-api-keys" && local.settings.RATE_TABLE == "tailcast-dev-key-rates"
+    error_message = "The table of keys is missing, or the function does not know where their rates are kept."
   }
 }
 
@@ -224,4 +224,27 @@ run "a_temperature_above_one_is_refused" {
   }
 
   expect_failures = [var.variants]
+}
+
+run "dev_is_throttled_to_a_trickle" {
+  command = plan
+
+  assert {
+    condition     = var.throttle_rate_rps == 5 && var.throttle_burst == 10 && length(var.route_throttles) == 0
+    error_message = "Dev is open to anyone, so it must let little through."
+  }
+}
+
+run "versions_scale_where_asked_for" {
+  command = apply
+
+  variables {
+    baseline_version        = "1"
+    provisioned_autoscaling = { baseline = { max = 3 } }
+  }
+
+  assert {
+    condition     = output.autoscaled_versions == { "1" = { min = 1, max = 3 } }
+    error_message = "The baseline must scale between what is provisioned and the most."
+  }
 }

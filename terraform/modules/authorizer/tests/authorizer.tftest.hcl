@@ -77,3 +77,17 @@ run "a_name_with_a_space_is_refused" {
 
   expect_failures = [var.name]
 }
+
+run "who_counts_requests_may_update_buckets_and_nothing_else" {
+  command = apply
+
+  assert {
+    condition     = one([for statement in jsondecode(output.rates_policy_json).Statement : statement.Action]) == "dynamodb:UpdateItem" && output.rates_table_name == "test-key-rates"
+    error_message = "The function that answers must not read keys, nor write anything but buckets."
+  }
+
+  assert {
+    condition     = one(aws_dynamodb_table.rates.ttl).enabled
+    error_message = "Buckets of keys that nobody uses must go."
+  }
+}

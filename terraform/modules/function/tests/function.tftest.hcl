@@ -215,3 +215,167 @@ run "an_untested_runtime_is_refused" {
 
   expect_failures = [var.runtime]
 }
+
+run "each_version_is_scaled_by_its_use_and_by_the_clock" {
+  command = plan
+
+  variables {
+    baseline_version  = "7"
+    optimized_version = "8"
+    provisioned_now   = { "7" = 9 }
+    provisioned_autoscaling = {
+      baseline = {
+        max       = 10
+        schedules = { morning = { schedule = "cron(0 8 ? * MON-FRI *)", min = 5, max = 20, timezone = "Europe/Berlin" } }
+      }
+    }
+  }
+
+  assert {
+    condition     = { for version, target in aws_appautoscaling_target.version : version => [target.min_capacity, target.max_capacity, target.resource_id] } == { "7" = [2, 10, "function:tailcast-test:7"] }
+    error_message = "The baseline's version, and it alone, must be scaled between 2 and 10."
+  }
+
+  assert {
+    condition     = aws_appautoscaling_policy.utilization["7"].target_tracking_scaling_policy_configuration[0].target_value == 0.7
+    error_message = "The use of the environments must be kept to 0.7."
+  }
+
+  assert {
+    condition     = aws_appautoscaling_scheduled_action.version["7/morning"].scalable_target_action[0].min_capacity == "5" && aws_appautoscaling_scheduled_action.version["7/morning"].timezone == "Europe/Berlin"
+    error_message = "The schedule is not what was asked for."
+  }
+
+  assert {
+    condition     = { for version, config in aws_lambda_provisioned_concurrency_config.version : version => config.provisioned_concurrent_executions } == { "7" = 9, "8" = 3 }
+    error_message = "What autoscaling made of version 7 must stay; version 8 must have what is configured."
+  }
+}
+
+run "a_number_that_stands_means_nothing_where_nothing_scales" {
+  command = plan
+
+  variables {
+    baseline_version = "7"
+    provisioned_now  = { "7" = 9 }
+  }
+
+  assert {
+    condition     = aws_lambda_provisioned_concurrency_config.version["7"].provisioned_concurrent_executions == 2 && length(aws_appautoscaling_target.version) == 0
+    error_message = "Without autoscaling the configured number holds."
+  }
+}
+
+run "a_version_that_is_both_is_scaled_once_as_the_baseline" {
+  command = plan
+
+  variables {
+    baseline_version        = "8"
+    optimized_version       = "8"
+    provisioned_autoscaling = { baseline = { max = 10, target_utilization = 0 }, optimized = { max = 30 } }
+  }
+
+  assert {
+    condition     = { for version, target in aws_appautoscaling_target.version : version => [target.min_capacity, target.max_capacity] } == { "8" = [3, 10] } && length(aws_appautoscaling_policy.utilization) == 0
+    error_message = "One target a version, with the baseline's bounds."
+  }
+}
+
+run "traces_are_sent_only_where_asked_for" {
+  command = plan
+
+  variables {
+    tracing_mode = "Active"
+  }
+
+  assert {
+    condition     = one(aws_lambda_function.this.tracing_config).mode == "Active" && jsondecode(aws_iam_role_policy.trace[0].policy).Statement[0].Action == ["xray:PutTraceSegments", "xray:PutTelemetryRecords"]
+    error_message = "Tracing needs its mode and two rights."
+  }
+}
+
+run "by_default_nothing_is_traced_and_nothing_restored" {
+  command = plan
+
+  assert {
+    condition     = one(aws_lambda_function.this.tracing_config).mode == "PassThrough" && length(aws_iam_role_policy.trace) == 0 && length(aws_lambda_function.this.snap_start) == 0
+    error_message = "The role may do more than it needs, or versions start in another way."
+  }
+}
+
+run "a_snapshot_takes_the_place_of_provisioned_concurrency" {
+  command = plan
+
+  variables {
+    snap_start              = true
+    provisioned_concurrency = { baseline = 0, optimized = 0 }
+  }
+
+  assert {
+    condition     = one(aws_lambda_function.this.snap_start).apply_on == "PublishedVersions"
+    error_message = "Versions must start from a snapshot."
+  }
+}
+
+run "a_snapshot_beside_provisioned_concurrency_is_refused" {
+  command = plan
+
+  variables {
+    snap_start = true
+  }
+
+  expect_failures = [var.snap_start]
+}
+
+run "a_most_below_the_least_is_refused" {
+  command = plan
+
+  variables {
+    provisioned_autoscaling = { optimized = { max = 2 } }
+  }
+
+  expect_failures = [var.provisioned_autoscaling]
+}
+
+run "a_schedule_that_is_none_is_refused" {
+  command = plan
+
+  variables {
+    provisioned_autoscaling = { baseline = { max = 9, schedules = { night = { schedule = "every night", min = 1, max = 2 } } } }
+  }
+
+  expect_failures = [var.provisioned_autoscaling]
+}
+
+run "every_other_value_out_of_its_range_is_refused" {
+  command = plan
+
+  variables {
+    name                 = "with space"
+    package_path         = "inference.tar"
+    architecture         = "mips"
+    timeout_s            = 901
+    reserved_concurrency = -2
+    log_retention_days   = 2
+    log_format           = "XML"
+    optimized_version    = "live"
+    held_versions        = ["x"]
+    tracing_mode         = "On"
+    layers               = ["latest"]
+  }
+
+  expect_failures = [
+    var.name, var.package_path, var.architecture, var.timeout_s, var.reserved_concurrency, var.log_retention_days,
+    var.log_format, var.optimized_version, var.held_versions, var.tracing_mode, var.layers,
+  ]
+}
+
+run "provisioned_concurrency_is_counted_in_whole_environments" {
+  command = plan
+
+  variables {
+    provisioned_concurrency = { baseline = 0.5, optimized = 0 }
+  }
+
+  expect_failures = [var.provisioned_concurrency]
+}

@@ -218,3 +218,40 @@ run "a_token_of_any_audience_is_refused" {
 
   expect_failures = [var.authorization]
 }
+
+run "a_route_may_have_a_throttle_of_its_own" {
+  command = plan
+
+  variables {
+    route_keys      = ["ANY /ai", "ANY /genai"]
+    route_throttles = { "ANY /ai" = { rate_rps = 2, burst = 4 } }
+  }
+
+  assert {
+    condition     = { for route in aws_apigatewayv2_stage.default.route_settings : route.route_key => [route.throttling_rate_limit, route.throttling_burst_limit] } == { "ANY /ai" = [2, 4] }
+    error_message = "One route has its own throttle, the other the stage's."
+  }
+}
+
+run "a_throttle_of_no_route_is_refused" {
+  command = plan
+
+  variables {
+    route_throttles = { "GET /other" = { rate_rps = 2, burst = 4 } }
+  }
+
+  expect_failures = [var.route_throttles]
+}
+
+run "every_other_value_out_of_its_range_is_refused" {
+  command = plan
+
+  variables {
+    name               = "with space"
+    throttle_rate_rps  = 0
+    log_retention_days = 2
+    authorization      = { type = "none", cache_s = 3601 }
+  }
+
+  expect_failures = [var.name, var.throttle_rate_rps, var.log_retention_days, var.authorization]
+}
