@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -59,6 +62,66 @@ def route_live(cloud: LocalCloud, function: str, version: str, weights: dict[str
     )
 
 
+def scaled(cloud: LocalCloud) -> dict[str, tuple[int, int, list[str], list[str]]]:
+    """Give resource → least, most, policies and schedules, as the cloud itself says."""
+    client = cloud.client("application-autoscaling")
+    policies = client.describe_scaling_policies(ServiceNamespace="lambda")["ScalingPolicies"]
+    actions = client.describe_scheduled_actions(ServiceNamespace="lambda")["ScheduledActions"]
+    return {
+        target["ResourceId"]: (
+            target["MinCapacity"],
+            target["MaxCapacity"],
+            [p["PolicyName"].rpartition("-")[2] for p in policies if p["ResourceId"] == target["ResourceId"]],
+            [a["ScheduledActionName"].rpartition("-")[2] for a in actions if a["ResourceId"] == target["ResourceId"]],
+        )
+        for target in client.describe_scalable_targets(ServiceNamespace="lambda")["ScalableTargets"]
+    }
+
+
+def throttled(deployment: Deployment, path: str) -> bool:
+    """Say whether some of 8 requests at once get 429: a burst of 3 lets no 8 through, one of 10 does."""
+
+    def status(_: int) -> int:
+        request = urllib.request.Request(f"{deployment.api_endpoint}/{path}", data=b"{}")
+        try:
+            with urllib.request.urlopen(request, timeout=60) as response:
+                return int(response.status)
+        except urllib.error.HTTPError as error:
+            return error.code
+
+    with ThreadPoolExecutor(8) as pool:
+        return 429 in pool.map(status, range(8))
+
+
+class LiveWatch:
+    """Looks at ``live`` again and again while deployments happen: the version it names must be there."""
+
+    def __init__(self, cloud: LocalCloud, function: str) -> None:
+        self._client, self._function = cloud.client("lambda"), function
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch)
+        self.seen: list[str] = []
+        self.faults: list[str] = []
+
+    def __enter__(self) -> LiveWatch:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._over.wait(0.1):
+            try:
+                version = self._client.get_alias(FunctionName=self._function, Name="live")["FunctionVersion"]
+                self._client.get_function(FunctionName=self._function, Qualifier=version)
+            except Exception as error:
+                self.faults.append(str(error))
+            else:
+                self.seen.append(version)
+
+
 def ask(deployment: Deployment, prompt: str) -> dict[str, Any]:
     request = urllib.request.Request(
         f"{deployment.api_endpoint}/genai",
@@ -73,7 +136,18 @@ def ask(deployment: Deployment, prompt: str) -> dict[str, Any]:
 def test_the_life_of_a_rollout(cloud: LocalCloud, request_: DeployRequest) -> None:
     """One story, since each of its steps takes seconds and needs the one before."""
     progress: list[str] = []
-    baseline = replace(request_, progress=progress.append)
+    variables = {
+        "provisioned_autoscaling": {
+            "baseline": {
+                "max": 4,
+                "schedules": {"morning": {"schedule": "cron(0 8 ? * MON-FRI *)", "min": 2, "max": 6}},
+            }
+        },
+        "tracing_mode": "Active",
+        "route_throttles": {"ANY /ai": {"rate_rps": 2, "burst": 3}},
+        "reserved_concurrency": 50,
+    }
+    baseline = replace(request_, progress=progress.append, variables=variables)
     optimized = replace(baseline, variant="optimized")
 
     # The first release: version 1 serves, and is ready.
@@ -85,9 +159,18 @@ def test_the_life_of_a_rollout(cloud: LocalCloud, request_: DeployRequest) -> No
     assert provisioned(cloud, function) == {"1": "READY"}
     assert ask(first, "hello")["model"].startswith("us.anthropic.claude-haiku")
     assert any(line.startswith("created module.inference.aws_lambda_function.this") for line in progress)
+    assert scaled(cloud) == {f"function:{function}:1": (1, 4, ["utilization"], ["morning"])}
+    configuration = cloud.client("lambda").get_function(FunctionName=function)
+    assert configuration["Configuration"]["TracingConfig"]["Mode"] == "Active"
+    assert configuration["Concurrency"]["ReservedConcurrentExecutions"] == 50
+    assert throttled(first, "ai")
+    assert not throttled(first, "genai")
 
     # The candidate beside it: nothing of the baseline moves, and no traffic either.
-    second = deploy(optimized)
+    with LiveWatch(cloud, function) as live_watch:
+        second = deploy(optimized)
+    assert live_watch.faults == []
+    assert set(live_watch.seen) == {"1"}
     assert second.versions == {"baseline": "1", "optimized": "2"}
     assert aliases(cloud, function) == {"baseline": "1", "optimized": "2", "live": "1"}
     assert provisioned(cloud, function) == {"1": "READY", "2": "READY"}
@@ -95,7 +178,17 @@ def test_the_life_of_a_rollout(cloud: LocalCloud, request_: DeployRequest) -> No
     assert invoked["ExecutedVersion"] == "2"
     assert json.loads(json.loads(invoked["Payload"].read())["body"])["model"] == "us.amazon.nova-lite-v1:0"
 
-    # Again, with nothing changed: nothing changes, whichever variant was the last.
+    # Again, with nothing changed: nothing changes, whichever variant was the last, and whatever autoscaling has done.
+    cloud.client("lambda").put_provisioned_concurrency_config(
+        FunctionName=function, Qualifier="1", ProvisionedConcurrentExecutions=3
+    )
+    cloud.client("application-autoscaling").register_scalable_target(
+        ServiceNamespace="lambda",
+        ResourceId=f"function:{function}:1",
+        ScalableDimension="lambda:function:ProvisionedConcurrency",
+        MinCapacity=2,
+        MaxCapacity=6,
+    )
     for again in (optimized, baseline):
         repeated = deploy(again)
         assert not repeated.changed
@@ -120,10 +213,11 @@ def test_the_life_of_a_rollout(cloud: LocalCloud, request_: DeployRequest) -> No
     next_release = replace(
         optimized,
         variables={
+            **variables,
             "variants": {
                 "baseline": {"model_id": "us.amazon.nova-lite-v1:0"},
                 "optimized": {"model_id": "us.amazon.nova-lite-v1:0", "max_tokens": 64, "memory_mb": 512},
-            }
+            },
         },
     )
     third = deploy(next_release)
@@ -136,6 +230,9 @@ def test_the_life_of_a_rollout(cloud: LocalCloud, request_: DeployRequest) -> No
     assert destroy(baseline) > 10
     assert cloud.client("lambda").list_functions()["Functions"] == []
     assert cloud.client("apigatewayv2").get_apis()["Items"] == []
+    assert scaled(cloud) == {}
+    assert cloud.client("logs").describe_log_groups()["logGroups"] == []
+    assert cloud.client("iam").list_roles()["Roles"] == []
     assert destroy(baseline) == 0
 
 
