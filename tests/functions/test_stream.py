@@ -45,6 +45,11 @@ regions = ["us-east-1"]
 connection_setup_ms = 0
 prefill_ms_per_token = 0
 
+[models."late.model"]
+ttft_ms = [60000]
+decode_ms = 300
+regions = ["us-east-1"]
+
 [models."slow.model"]
 ttft_ms = [20]
 decode_ms = 20000
@@ -155,7 +160,9 @@ def deployed(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
                     "MAX_TOKENS": "64",
                     "MAX_BODY_BYTES": "20000",
                     "MODEL_MAX_ATTEMPTS": "1",
-                    "TIERS": json.dumps({"slow": {"model_id": "slow.model", "max_tokens": 1_000}}),
+                    "TIERS": json.dumps(
+                        {"slow": {"model_id": "slow.model", "max_tokens": 1_000}, "late": {"model_id": "late.model"}}
+                    ),
                 }
             },
         )
@@ -217,7 +224,7 @@ def test_a_caller_who_leaves_stops_the_model(deployed: Deployed) -> None:
     assert next(events)[0] == "token"
     assert deployed.streams()[-1]["ended"] is None  # the model goes on for 20 s
     answer.close()
-    stream = eventually(lambda: next((s for s in deployed.streams() if s["ended"] == "left"), None), 15)
+    stream = eventually(lambda: next((s for s in deployed.streams() if s["ended"] == "left"), None), 60)
     assert stream["model_id"] == "slow.model"
     assert 1 <= stream["tokens"] < 400
     [record] = eventually(lambda: [r for r in deployed.records() if r["request_id"] == started["request_id"]])
@@ -329,15 +336,15 @@ def test_the_function_s_deadline_is_504_before_the_first_token(deployed: Deploye
     variables = client.get_function_configuration(FunctionName=deployed.function)["Environment"]["Variables"]
     client.update_function_configuration(
         FunctionName=deployed.function,
-        Timeout=2,
-        Environment={"Variables": {**variables, "DEADLINE_MARGIN_MS": "1900"}},
+        Timeout=11,
+        Environment={"Variables": {**variables, "DEADLINE_MARGIN_MS": "10000"}},
     )
     version = client.publish_version(FunctionName=deployed.function)["Version"]
     client.create_alias(FunctionName=deployed.function, Name="short", FunctionVersion=version)
     made = client.create_function_url_config(
         FunctionName=deployed.function, Qualifier="short", AuthType="AWS_IAM", InvokeMode="RESPONSE_STREAM"
     )
-    with closing(deployed.ask(url=made["FunctionUrl"])) as answer:
+    with closing(deployed.ask({"prompt": PROMPT, "tier": "late"}, url=made["FunctionUrl"])) as answer:
         assert answer.status == 504
         assert answer.json()["error"]["code"] == "DeadlineExceeded"
 

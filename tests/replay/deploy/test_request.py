@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
 from replay.cli import main
 from replay.deploy import DeployRequest, default_state_dir
+from replay.deploy.steps import wants_streaming
 from replay.errors import InputError
 from replay.project import find_project
 
@@ -79,3 +81,25 @@ def test_nothing_to_destroy_is_no_error(project: Path, tmp_path: Path) -> None:
     arguments = ["deploy", "--destroy", "--yes", "--json", "--state-dir", str(tmp_path), "--project", str(project)]
     result = CliRunner().invoke(main, arguments)
     assert (result.exit_code, json.loads(result.stdout)) == (0, {"destroyed": 0})
+
+
+@pytest.mark.parametrize(
+    ("tfvars", "variables", "wanted"),
+    [
+        ("", {}, False),
+        ("streaming = { enabled = true }\n", {}, True),
+        ('other = 1\n\nstreaming = {\n  callers = ["123456789012"]\n  enabled = true\n}\n', {}, True),
+        ("streaming = { enabled = false }\ncache = { enabled = true }\n", {}, False),
+        ("# streaming = { enabled = true }\n", {}, False),
+        ("", {"streaming": {"enabled": True}}, True),
+        ("streaming = { enabled = true }\n", {"streaming": {"enabled": False}}, False),
+    ],
+)
+def test_the_streaming_function_is_packaged_where_it_is_wanted(
+    tmp_path: Path, tfvars: str, variables: dict[str, Any], wanted: bool
+) -> None:
+    root = tmp_path / "terraform" / "environments" / "dev"
+    root.mkdir(parents=True)
+    (root / "main.tf").touch()
+    (root / "terraform.tfvars").write_text(tfvars)
+    assert wants_streaming(DeployRequest("dev", "baseline", tmp_path, tmp_path, variables=variables)) is wanted

@@ -237,10 +237,10 @@ async def test_an_application_that_ends_ends_its_environment(world: World) -> No
 
 
 async def test_the_time_out_ends_a_stream(world: World) -> None:
-    deploy(world, timeout_s=1.0)
+    deploy(world, timeout_s=3.0)
     sink = Sink()
     invocation = await ask(world, {"sleep_s": 30}, sink)
-    assert b"Task timed out after 1.00 seconds" in invocation.payload
+    assert b"Task timed out after 3.00 seconds" in invocation.payload
     assert sink.body == b"first "
     await world.plane.flush()
     assert "Status: timeout" in world.logs.reports("app")[0]
