@@ -44,7 +44,7 @@ EXIT: Final[dict[Verdict, int]] = {"pass": 0, "fail": 1, "inconclusive": 3}
     "--rollout", type=_FILE, help="Steps from a YAML file: - {weight: 10%, duration: 5m, rate: 20, gap: 30s}."
 )
 @click.option("--rate", type=float, help="Requests a second, Poisson. Default: the baseline's recorded rate.")
-@click.option("--arrivals", type=_FILE, help="Trace whose arrivals each step takes, instead of --rate.")
+@click.option("--arrivals", type=_TRACE, help="Trace whose arrivals each step takes, instead of --rate.")
 @click.option(
     "--arrivals-as",
     type=click.Choice(["replay", "fitted", "poisson"]),

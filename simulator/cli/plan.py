@@ -22,6 +22,8 @@ from simulator.timeline import PlannedStep
 from simulator.trace import Trace
 
 STEP_S: Final = 300.0
+_TIMES: Final = ("arrival_s",)
+"""Columns of a trace whose arrivals alone are taken."""
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|min|h|)")
 _SECONDS: Final = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 DEFAULT_WEIGHTS: Final = "10,50,100"
@@ -170,7 +172,7 @@ def fitted_arrivals(options: Mapping[str, Any]) -> ArrivalsFit | None:
                 f"--arrivals-as {options['arrivals_as']} needs --arrivals, the trace to take them from"
             )
         return None
-    return fit_arrivals(load(options["arrivals"])) if options["arrivals_as"] == "fitted" else None
+    return fit_arrivals(load(options["arrivals"], _TIMES)) if options["arrivals_as"] == "fitted" else None
 
 
 def plan_arrivals(
@@ -198,11 +200,11 @@ def plan_arrivals(
                 "--arrivals brings its own rate and duration; leave out --rate and --step-duration, "
                 "or draw them anew with --arrivals-as fitted"
             )
-        plan = replay(load(options["arrivals"]))
+        plan = replay(load(options["arrivals"], _TIMES))
     elif fit is not None:
         plan = fit.process if length_s is None else fit.process.lasting(length_s)
     else:
-        recorded = load(options["arrivals"])
+        recorded = load(options["arrivals"], _TIMES)
         plan = poisson(_rate_rps(recorded, "--arrivals"), recorded.duration_s if length_s is None else length_s)
     return plan if factor is None else scaled(plan, factor)
 

@@ -10,7 +10,7 @@ import click
 
 from simulator.candidate import ready_candidate
 from simulator.cli.world import the_world
-from simulator.trace import Trace, read_trace
+from simulator.trace import SCHEMA, Trace, read_trace
 from simulator.trace_scan import is_remote, scan_trace
 
 
@@ -34,7 +34,11 @@ def load(source: str | Path, columns: Sequence[str] | None = None) -> Trace:
 
 def load_pair(options: Mapping[str, Any]) -> tuple[Trace, Trace]:
     """Read ``--baseline`` and ``--candidate``; a benchmark of a model alone is put into the baseline's surroundings."""
-    baseline, candidate = load(options["baseline"]), load(options["candidate"])
+    # Request ids are most of a trace's bytes, and no model is fitted to them: storage is not asked for them.
+    fitted = [name for name in SCHEMA if name != "request_id"]
+    baseline, candidate = (
+        load(options[name], fitted if is_remote(options[name]) else None) for name in ("baseline", "candidate")
+    )
     ready = ready_candidate(candidate, baseline)
     if ready is not candidate:
         click.echo(

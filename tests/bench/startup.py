@@ -26,8 +26,8 @@ _REQUESTS = 10_000
 _RATE_RPS = 10.0
 _REPLICATIONS = 200
 _ENVIRONMENTS = 20
-_HELPS = 11
-_RUNS = 5
+_HELPS = 7
+_RUNS = 3
 
 
 def main() -> None:

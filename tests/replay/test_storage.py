@@ -9,16 +9,20 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import boto3
 import polars as pl
 import pytest
+from click.testing import CliRunner
 from polars.testing import assert_frame_equal
 
+from replay.cli import main
 from replay.cloud import CloudConfig, LocalCloud
 from replay.errors import InputError
 from replay.storage import storage_options
 from simulator.errors import TraceError
 from simulator.trace import Trace, TraceMetadata, make_trace, write_trace
 from simulator.trace_scan import scan_trace
+from tests.simulator.worlds import World
 
 ADDRESS = "s3://traces/day/baseline.parquet"
 
@@ -72,6 +76,29 @@ def test_the_command_reads_an_address(stored: dict[str, str], tmp_path: Path) ->
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
     assert (document["file"], document["metadata"]["notes"]) == (ADDRESS, {"a": "b"})
+
+
+def test_a_forecast_from_storage_is_that_from_files(
+    stored: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in stored.items():
+        monkeypatch.setenv(name, value)
+    recorded = World().record(2)
+    s3 = boto3.client("s3", endpoint_url=stored["AWS_ENDPOINT_URL"])
+    for name, trace in (("b.parquet", recorded.baseline), ("c.parquet", recorded.candidate)):
+        s3.upload_file(str(write_trace(trace, tmp_path / name)), "traces", name)
+
+    def forecast(folder: str) -> dict[str, object]:
+        arguments = [
+            "--baseline", f"{folder}/b.parquet", "--candidate", f"{folder}/c.parquet", "--keep-alive", "60",
+            "--arrivals", f"{folder}/b.parquet", "--weight", "50%", "--replications", "40", "--burst", "0", "--json",
+        ]  # fmt: skip
+        found = CliRunner().invoke(main, ["forecast", *arguments], catch_exceptions=False)
+        assert found.exit_code == 0, found.stderr
+        document: dict[str, object] = json.loads(found.stdout)
+        return document
+
+    assert forecast("s3://traces") == forecast(str(tmp_path))
 
 
 @pytest.mark.parametrize("name", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"])
