@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from simulator.engine.clock import TICKS_PER_SECOND
-from simulator.engine.compiled import attempts, caller, calls, pools, provisioning
+from simulator.engine.compiled import attempts, caller, calls, figures, pools, provisioning
 from simulator.engine.compiled.draws import drawn, rounded
 from simulator.engine.compiled.heap import drop_first
 from simulator.engine.compiled.jit import FINGERPRINT, entry, part
@@ -86,6 +86,7 @@ def _build(fingerprint: str):  # type: ignore[no-untyped-def]
             elif run.events > 0 and run.final:
                 waits = True
             else:
+                figures.count_recent(run)
                 return DONE
             if waits:
                 event = event_at(run, 0)

@@ -194,6 +194,7 @@ ARRAYS: Final = (
     "figures",
     "refusals",
     "latencies",
+    "recent",
 )
 GROWING: Final = ("environments", "events", "settlements", "history", "rows")
 
@@ -259,6 +260,7 @@ RUN = np.dtype(
         ("settlements", "i8"),
         ("rows", "i8"),
         ("history", "i8"),
+        ("recents", "i8"),
     ]
 )
 
@@ -270,6 +272,9 @@ LATENCY_BITS: Final = 11
 MAX_LATENCY_BITS: Final = 36
 """19 hours in ticks."""
 LATENCY_BINS: Final = (MAX_LATENCY_BITS - LATENCY_BITS + 2) << (LATENCY_BITS - 1)
+
+RECENT: Final = 1 << 10
+"""Latencies that wait to be counted together."""
 
 FIGURES = np.dtype(
     [

@@ -154,6 +154,18 @@ def refusals_at(run: Record, version: int, refusal: int) -> Record:
 
 
 @part
-def latencies_at(run: Record, version: int, place: int) -> Record:
-    """Point to the count of a version's requests whose latency lies in a bin."""
-    return _count(run.latencies_at, (version + 1) * layout.LATENCY_BINS + place)
+def latencies_at(run: Record, place: int) -> Record:
+    """Point to the count of requests whose latency lies in a bin; see :func:`latency_place`."""
+    return _count(run.latencies_at, place)
+
+
+@part
+def latency_place(version: int, place: int) -> int:
+    """Give the place of a bin among those of all versions."""
+    return (version + 1) * layout.LATENCY_BINS + place
+
+
+@part
+def recent_at(run: Record, index: int) -> Record:
+    """Point to a latency that is not counted yet; it is the place of its bin."""
+    return _count(run.recent_at, index)

@@ -77,6 +77,7 @@ class World:
         self.figures = np.zeros(groups, dtype=layout.FIGURES)
         self.refusals = np.zeros((groups, layout.REFUSALS), dtype=np.int64)
         self.latencies = np.zeros((groups, layout.LATENCY_BINS if requests is None else 0), dtype=np.int64)
+        self.recent = np.zeros(0 if requests is not None else layout.RECENT, dtype=np.int64)
         self.columns, self.draws = window.columns, window.draws
         self.bind()
 
