@@ -15,6 +15,7 @@ import json
 import re
 import statistics
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,7 +98,8 @@ def main() -> None:
             _read(url, {"prompt": "Hello"})
             _read_directly(cloud)
         first_ms, later_ms, direct_ms = _one_by_one(cloud, url)
-        together_ms = _together(cloud, url)
+        together_ms = _together(cloud, lambda: _read(url, {"prompt": "Hello"}))
+        together_directly_ms = _together(cloud, lambda: _read_directly(cloud))
         left_ms = _leaving(cloud, url)
         inits = _inits(cloud, name, package, inference)
     for label, values in (("one by one", first_ms), (f"{TOGETHER} at a time", together_ms)):
@@ -106,6 +108,8 @@ def main() -> None:
         figures[f"first byte after Bedrock's first token, {label}, highest"] = _quantile(values, 1.0)
     figures["the same for boto3 at Bedrock itself, p50"] = _quantile(direct_ms, 0.5)
     figures["the same for boto3 at Bedrock itself, p99"] = _quantile(direct_ms, 0.99)
+    figures[f"the same, {TOGETHER} at a time, p50"] = _quantile(together_directly_ms, 0.5)
+    figures[f"the same, {TOGETHER} at a time, p99"] = _quantile(together_directly_ms, 0.99)
     figures["a later token after its moment, p50"] = _quantile(later_ms, 0.5)
     figures["a later token after its moment, p99"] = _quantile(later_ms, 0.99)
     figures["from a caller's leaving to the model's stop, p50"] = _quantile(left_ms, 0.5)
@@ -195,18 +199,18 @@ def _one_by_one(cloud: LocalCloud, url: str) -> tuple[list[float], list[float], 
     return first_ms, later_ms, direct_ms
 
 
-def _together(cloud: LocalCloud, url: str) -> list[float]:
+def _together(cloud: LocalCloud, read: Callable[[], Seen]) -> list[float]:
     """Read several streams at a time; whose first token is whose is told by their order, which both sides keep."""
     found_ms: list[float] = []
     with ThreadPoolExecutor(TOGETHER) as pool:
         for round_ in range(2 + STREAMS // TOGETHER):
             before = len(_sent(cloud))
-            seen = list(pool.map(lambda _: _read(url, {"prompt": "Hello"}), range(TOGETHER)))
+            seen = list(pool.map(lambda _: read(), range(TOGETHER)))
             if round_ < 2:  # the environments start
                 continue
             stamps = sorted(stamp["first_token_s"] for stamp in _sent(cloud)[before:])
-            read = sorted(each.at_s[0] for each in seen)
-            found_ms += [(at_s - stamp) * 1e3 for at_s, stamp in zip(read, stamps, strict=True)]
+            arrived = sorted(each.at_s[0] for each in seen)
+            found_ms += [(at_s - stamp) * 1e3 for at_s, stamp in zip(arrived, stamps, strict=True)]
     return found_ms
 
 
