@@ -288,8 +288,14 @@ class CostModel:
             from simulator.cost import provisioned_idle_usd_per_hour
 
             name = platform.names[version]
-            memory_mb = self.memory_mb[name] or platform.versions[name].memory_mb
-            allotted_s = provisioned_use(outcomes, version, from_s, to_s).allotted_s
+            settings = platform.versions[name]
+            memory_mb = self.memory_mb[name] or settings.memory_mb
+            constant = not settings.provisioned_changes and settings.target_tracking is None
+            allotted_s = (
+                settings.provisioned * (to_s - from_s)
+                if constant
+                else provisioned_use(outcomes, version, from_s, to_s).allotted_s
+            )
             return provisioned_idle_usd_per_hour(
                 allotted_s / 3600.0, memory_mb, prices=self.prices, architecture=self.architecture
             )

@@ -25,7 +25,7 @@ from simulator.keep_alive import KeepAliveFit
 from simulator.objective import Objective
 from simulator.platform import Platform
 from simulator.quantiles import FloatArray, interval
-from simulator.replication import CostModel, group_figures, metrics_for
+from simulator.replication import COST_WITH_PROVISIONED, CostModel, group_figures, metrics_for
 from simulator.run_draws import draw_run, with_environment_levels
 from simulator.service import PreparedService, ServiceFit, fit_services
 from simulator.sweep.grid import Scenario
@@ -37,8 +37,8 @@ BATCH: Final = 16
 """Most scenarios of a batch: enough to share its draws, few enough to lose little with a kill."""
 STEP: Final = "step"
 IDLE_USD: Final = "provisioned_usd_per_hour"
-TOTAL_COST: Final = "total_usd_per_1000"
-"""``cost_usd_per_1000``, and what keeping provisioned concurrency ready costs during as many requests."""
+TOTAL_COST: Final = COST_WITH_PROVISIONED
+"""What the table ranks by."""
 SHARES: Final = ("error_rate", "throttled_share", "timeout_share")
 
 
@@ -134,8 +134,9 @@ def run_batch(sweep: Sweep, batch: int) -> list[dict[str, Any]]:
     costs = _costs(sweep, first)
     services = _services(sweep, timelines[0], first)
     simulate = engine()
-    metrics = metrics_for([*METRICS, *SHARES, *(metric_name(one) for one in question.objectives)])
+    metrics = metrics_for([*METRICS, TOTAL_COST, *SHARES, *(metric_name(one) for one in question.objectives)])
     names = question.platform.names
+    observed_s = timelines[0].steps_start_s, timelines[0].end_s
     samples: list[dict[tuple[str, str], FloatArray]] = [{} for _ in indices]
     counts: list[dict[tuple[str, str], FloatArray]] = [{} for _ in indices]
     for replication in range(question.replications):
@@ -148,8 +149,11 @@ def run_batch(sweep: Sweep, batch: int) -> list[dict[str, Any]]:
         for place, (scenario, platform, rollout) in enumerate(zip(scenarios, platforms, rollouts, strict=True)):
             outcomes = with_environment_levels(simulate(draws, platform, rollout), randomness, log_sds)
             cost_usd = costs.of(outcomes, token_usd, platform)
+            ready = costs.ready(outcomes, platform)
+            usd = {name: ready(version, *observed_s) for version, name in enumerate(names)}
+            usd[ALL] = math.fsum(usd.values())
             served = (scenario.weight < 1.0, scenario.weight > 0.0)
-            for variant, figures in group_figures(outcomes, inside, names, served, cost_usd, metrics).items():
+            for variant, figures in group_figures(outcomes, inside, names, served, cost_usd, metrics, usd).items():
                 for metric, (value, count) in figures.items():
                     key = (variant, metric)
                     if key not in samples[place]:
@@ -237,10 +241,6 @@ def _summary(
         )
         for name, settings in platform.versions.items()
     )
-    plan = question.arrivals
-    hourly = 3600.0 * scenario.scale * plan.expected_requests / plan.duration_s
-    total = samples[ALL, "cost_usd_per_1000"] + (1000.0 * idle_usd / hourly if hourly > 0 else math.nan)
-    figures[ALL][TOTAL_COST] = {**_spread(total), "requests": figures[ALL]["cost_usd_per_1000"]["requests"]}
     chance = _joint(question.objectives, samples)
     undecided = "inconclusive" if question.objectives else None
     return {
