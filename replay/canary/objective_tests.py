@@ -14,6 +14,7 @@ from replay.canary.batch import Batch, Tally
 from replay.canary.plan import COST, ObjectiveSpec
 from replay.canary.reference import Reference
 from replay.canary.sequential import (
+    LimitTest,
     MeanTest,
     Mixture,
     OddsTest,
@@ -73,8 +74,8 @@ class ObjectiveTests:
         self._comparable = seen and spec.is_relative and (not spec.is_quantile or spec.metric in reference.threshold_ms)
         self._worse: OddsTest | MeanTest | None = None
         self._better: OddsTest | MeanTest | None = None
-        self._over: RateTest | None = None
-        self._under: RateTest | None = None
+        self._over: RateTest | LimitTest | None = None
+        self._under: RateTest | LimitTest | None = None
         self._above_floor: RateTest | None = None
         self._under_floor: RateTest | None = None
         self._alone_worse: RateTest | None = None
@@ -85,8 +86,8 @@ class ObjectiveTests:
             self._worse = self._worse_test()
             if spec.negligible is not None:
                 self._above_floor = RateTest(worse_than(2.0), spec.negligible, _RESERVE)
-        if seen and spec.max is not None and spec.metric != COST:
-            self._over = RateTest(worse_than(2.0), self._max_rate, _RESERVE)
+        if seen and spec.max is not None:
+            self._over = self._limit_test(worse=True)
         self._begin()
 
     # ---- reading ---------------------------------------------------------------------------------------------------
@@ -131,12 +132,12 @@ class ObjectiveTests:
         for (step, cold), candidate, baseline in batch.strata(pooled=self._pooled):
             if self._comparable:
                 self._compare((step, cold), candidate, baseline)
-            if self._over is not None:
-                name = f"{self.spec.metric}>max" if self.spec.is_quantile else self.spec.metric
-                events, of = candidate.counts.get(name, (0, 0))
-                self._over.update(events, of)
-                if self._under is not None:
-                    self._under.update(events, of)
+            for test in (self._over, self._under):
+                if isinstance(test, LimitTest):
+                    test.update(*candidate.sums.get(COST, (0.0, 0)))
+                elif test is not None:
+                    name = f"{self.spec.metric}>max" if self.spec.is_quantile else self.spec.metric
+                    test.update(*candidate.counts.get(name, (0, 0)))
         if elapsed_s >= self._next_bet_s:
             self._next_bet_s += _LATER_S
             self._bet_anew(_LATER_SHARE)
@@ -166,7 +167,7 @@ class ObjectiveTests:
                 self._better = OddsTest(self._sound, limit=1.0 if spec.is_quantile else 1 + spec.margin)
         if self._above_floor is not None and spec.negligible is not None:
             self._under_floor = RateTest(far_below(), spec.negligible)
-        self._under = RateTest(better_than(0.5), self._max_rate) if self._over is not None else None
+        self._under = self._limit_test(worse=False) if self._over is not None else None
 
     def _compare(self, stratum: tuple[int, bool | None], candidate: Tally, baseline: Tally) -> None:
         if self.spec.metric == COST:
@@ -206,6 +207,14 @@ class ObjectiveTests:
         if self.spec.metric == COST:
             return MeanTest(1 + tolerance, self._reference.cost_cap_usd)
         return OddsTest(self._effect, 1.0 if self.spec.is_quantile else 1 + tolerance, _RESERVE)
+
+    def _limit_test(self, *, worse: bool) -> RateTest | LimitTest:
+        if self.spec.metric == COST:
+            limit_usd = (self.spec.max or math.inf) / 1000
+            return LimitTest(limit_usd, self._reference.cost_cap_usd, worse=worse)
+        if worse:
+            return RateTest(worse_than(2.0), self._max_rate, _RESERVE)
+        return RateTest(better_than(0.5), self._max_rate)
 
     @property
     def _effect(self) -> Mixture:

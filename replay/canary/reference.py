@@ -112,7 +112,9 @@ def reference_of(
     cap = 1.0
     if cost_usd is not None and np.isfinite(cost_usd).any():
         # Fixed from the past, so a bet on the cut cost stays bounded; a candidate 5 times as dear is found long before.
-        cap = _CAP_FACTOR * float(np.nanquantile(cost_usd, 0.99))
+        # Where a limit is given, a mean over it must be able to show.
+        limit_usd = max((spec.max or 0.0) / 1000 if spec.metric == COST else 0.0 for spec in objectives)
+        cap = _CAP_FACTOR * max(float(np.nanquantile(cost_usd, 0.99)), limit_usd)
     elif any(spec.metric == COST for spec in objectives):
         notes.append(f"{COST}: the baseline's history holds no cost, so it is not judged")
         unseen.append(COST)

@@ -59,6 +59,32 @@ class Requests:
         """Give the number of requests."""
         return len(self.step)
 
+    def picked(self, rows: Bools) -> Requests:
+        """Give the requests where ``rows``, shape (n,), is true."""
+        return Requests(
+            self.step[rows],
+            self.candidate[rows],
+            self.cold[rows],
+            self.failed[rows],
+            self.timed_out[rows],
+            self.throttled[rows],
+            {name: values[rows] for name, values in self.latencies_ms.items()},
+            None if self.cost_usd is None else self.cost_usd[rows],
+        )
+
+    def joined(self, more: Requests) -> Requests:
+        """Give these requests and ``more``, which have the same columns."""
+        return Requests(
+            np.concatenate([self.step, more.step]),
+            np.concatenate([self.candidate, more.candidate]),
+            np.concatenate([self.cold, more.cold]),
+            np.concatenate([self.failed, more.failed]),
+            np.concatenate([self.timed_out, more.timed_out]),
+            np.concatenate([self.throttled, more.throttled]),
+            {name: np.concatenate([values, more.latencies_ms[name]]) for name, values in self.latencies_ms.items()},
+            None if self.cost_usd is None or more.cost_usd is None else np.concatenate([self.cost_usd, more.cost_usd]),
+        )
+
 
 def counters(spec: ObjectiveSpec, reference: Reference) -> list[tuple[str, float]]:
     """Name an objective's counters; for a quantile each with the milliseconds that it counts beyond."""
@@ -103,11 +129,10 @@ def reduce_requests(
     if len(requests) == 0:
         return [Batch() for _ in range(looks)]
     at = np.zeros(len(requests), dtype=np.int64) if look is None else look
-    # One cell for each (look, step, cold, arm) that occurs; every counter is then one bincount over the cells.
+    # One cell for each (look, step, cold, arm); every counter is then one bincount over the cells.
     steps = int(requests.step.max()) + 1
-    code = ((at * steps + requests.step) * 2 + requests.cold) * 2 + requests.candidate
-    cells, cell = np.unique(code, return_inverse=True)
-    size = len(cells)
+    cell = ((at * steps + requests.step) * 2 + requests.cold) * 2 + requests.candidate
+    size = looks * steps * 4
     totals = np.bincount(cell, minlength=size)
     answered = ~requests.throttled & (~requests.failed | requests.timed_out)
     tables: dict[str, tuple[NDArray[np.int64], NDArray[np.int64]]] = {}
@@ -139,8 +164,8 @@ def reduce_requests(
     found: list[dict[Key, Tally]] = [{} for _ in range(looks)]
     columns = {spec.column for spec in objectives if spec.is_quantile} if histograms else set()
     plain = {name: (table[0].tolist(), table[1].tolist()) for name, table in tables.items()}
-    for index, value in enumerate(cells.tolist()):
-        rest, candidate = divmod(value, 2)
+    for index in np.flatnonzero(totals).tolist():
+        rest, candidate = divmod(index, 2)
         rest, cold = divmod(rest, 2)
         which, step = divmod(rest, steps)
         kept = {

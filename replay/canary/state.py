@@ -113,6 +113,8 @@ def advance(state: RolloutState, line: Line) -> RolloutState:
             f"journal of {line.rollout_id}: line {state.lines} is missing; restore it, or abort the rollout"
         )
     data = line.data
+    if state.start is not None and line.kind == "look":
+        return replace(state, lines=state.lines + 1, seen_until_s=line.at_s)
     state = replace(state, lines=state.lines + 1)
     if line.kind == "started":
         return replace(state, start=start_from_json(line.rollout_id, data), seen_until_s=line.at_s)
@@ -125,8 +127,6 @@ def advance(state: RolloutState, line: Line) -> RolloutState:
             spans = (*state.spans, StepSpan(int(data["step"]), float(data["at_s"])))
             return replace(state, intent=None, decided=None, spans=spans)
         return replace(state, intent=None, pinned=state.pinned or data["action"] == "pin")
-    if line.kind == "look":
-        return replace(state, seen_until_s=line.at_s)
     if line.kind == "decision":
         until_s = float(data.get("command_at_s", state.commands_until_s))
         return replace(state, decided=str(data["decision"]), why=str(data["why"]), commands_until_s=until_s)

@@ -48,7 +48,7 @@ class Held:
 
 def held(scenario: Scenario, reference: Reference, *, weight: float, duration_s: float, seed: int) -> Held:
     """Draw the traffic that a rehearsal with this seed draws, and hold it at one weight."""
-    traffic = Traffic.draw(scenario, duration_s, seed)
+    traffic = Traffic(scenario, seed)
     requests, arrival = traffic.between(EPOCH_S, EPOCH_S + duration_s, weight, 0, EPOCH_S)
     latency = requests.latencies_ms["execution_ms"]
     ended = arrival + latency / 1000 - EPOCH_S

@@ -13,10 +13,20 @@ from replay.canary.controller import World
 from replay.canary.journal import MemoryJournal
 from replay.canary.plan import Plan
 from replay.canary.rehearse.scenario import Scenario
-from replay.canary.rehearse.world import EPOCH_S, Nobody, SimulatedAlias, SimulatedClock, SimulatedEvidence, Traffic
+from replay.canary.rehearse.world import (
+    EPOCH_S,
+    Nobody,
+    SimulatedAlias,
+    SimulatedClock,
+    SimulatedEvidence,
+    Traffic,
+    TrafficSource,
+)
 from replay.canary.sequential import rate_interval
 from replay.canary.state import Start
 from replay.canary.takeover import begin
+
+MakeTraffic = Callable[[Scenario, int], TrafficSource]
 
 
 @dataclass(frozen=True)
@@ -44,7 +54,15 @@ class Rehearsal:
     why: str
 
 
-def rehearse(plan: Plan, scenario: Scenario, *, seed: int, at_most_s: float, histograms: bool = False) -> Rehearsal:
+def rehearse(
+    plan: Plan,
+    scenario: Scenario,
+    *,
+    seed: int,
+    at_most_s: float,
+    histograms: bool = False,
+    make_traffic: MakeTraffic = Traffic,
+) -> Rehearsal:
     """Run one rollout in simulated time, with the controller that runs live ones.
 
     Parameters
@@ -59,10 +77,12 @@ def rehearse(plan: Plan, scenario: Scenario, *, seed: int, at_most_s: float, his
         End of the rehearsal, simulated seconds.
     histograms
         Keep histograms, for reasons with quantiles; slower.
+    make_traffic
+        Makes the requests of a scenario and a seed.
     """
     clock, alias, nobody = SimulatedClock(), SimulatedAlias(), Nobody()
-    traffic = Traffic.draw(scenario, at_most_s + 2 * plan.look_every_s, seed)
-    evidence = SimulatedEvidence(traffic, plan, seed, histograms)
+    traffic = make_traffic(scenario, seed)
+    evidence = SimulatedEvidence(traffic, plan, histograms)
     world = World(alias, evidence, MemoryJournal(keep_looks=False), nobody, nobody, nobody, clock)
     start = Start(f"rehearsal-{seed}", plan, "rehearsed", "live", "1", "2", evidence.reference(clock.now_s()))
     controller = begin(world, start, "rehearsal")
@@ -156,11 +176,12 @@ def rehearse_many(
     seed: int,
     at_most_s: float,
     progress: Callable[[str], None] | None = None,
+    make_traffic: MakeTraffic = Traffic,
 ) -> Summary:
     """Rehearse a scenario ``runs`` times, each with its own traffic."""
     done = []
     for index in range(runs):
-        done.append(rehearse(plan, scenario, seed=seed + index, at_most_s=at_most_s))
+        done.append(rehearse(plan, scenario, seed=seed + index, at_most_s=at_most_s, make_traffic=make_traffic))
         if progress is not None:
             progress(scenario.name)
     return summarise(scenario, done)

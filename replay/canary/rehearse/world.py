@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,9 @@ Floats = NDArray[np.float64]
 
 EPOCH_S: Final = 1_800_000_000.0
 _CHUNK_LOOKS: Final = 60
+_BLOCK_S: Final = 600.0
+LONGEST_REQUEST_S: Final = FUNCTION_TIMEOUT_MS / 1000 + 10.0
+"""Time-out and INIT: no request ends later after its arrival."""
 _POOL_S: Final = 60.0
 """Right after a shift an arm's pool grows to its new size: for a minute it starts colder."""
 
@@ -83,52 +86,88 @@ class SimulatedAlias:
         return self._state
 
 
-@dataclass(frozen=True)
+class TrafficSource(Protocol):
+    """Where a rehearsal's requests come from."""
+
+    @property
+    def scenario(self) -> Scenario:
+        """What is wrong with the candidate, and how many requests there are."""
+        ...
+
+    def history(self, duration_s: float) -> tuple[Floats, NDArray[np.bool_]]:
+        """Give latency (ms) and failure of the baseline's requests in ``duration_s`` before the rollout."""
+        ...
+
+    def between(self, start_s: float, end_s: float, weight: float, step: int, step_s: float) -> tuple[Requests, Floats]:
+        """Give the requests that arrive in [``start_s``, ``end_s``), and when.
+
+        The candidate's weight is ``weight`` since ``step_s``, when step ``step`` began; steps are asked for in order.
+        """
+        ...
+
+
 class Traffic:
-    """Requests with their draws, by time of arrival; all arrays of shape (n,)."""
+    """Requests with their draws, by time of arrival: Poisson, in blocks that are drawn when they are first asked for.
 
-    arrival_s: Floats
-    arm: Floats
-    fail: Floats
-    level: Floats
-    cold: Floats
-    slow: Floats
-    scenario: Scenario
+    Parameters
+    ----------
+    scenario
+        Rate, latencies, and what is wrong with the candidate.
+    seed
+        The same seed gives the same requests, however far and in whatever pieces they are asked for.
+    """
 
-    @classmethod
-    def draw(cls, scenario: Scenario, duration_s: float, seed: int) -> Traffic:
-        """Draw Poisson arrivals for ``duration_s``."""
-        generator = np.random.default_rng(np.random.SeedSequence([seed, 0x7461696C]))
-        n = int(generator.poisson(scenario.rate_rps * duration_s))
-        return cls(
-            np.sort(generator.random(n)) * duration_s + EPOCH_S,
-            generator.random(n),
-            generator.random(n),
-            generator.random(n),
-            generator.random(n),
-            generator.random(n),
-            scenario,
+    def __init__(self, scenario: Scenario, seed: int) -> None:
+        self.scenario = scenario
+        self._seed = seed
+        self._blocks: dict[int, Floats] = {}
+
+    def history(self, duration_s: float) -> tuple[Floats, NDArray[np.bool_]]:
+        """Give latency (ms) and failure of the baseline's requests in ``duration_s`` before the rollout."""
+        scenario = self.scenario
+        n = max(int(scenario.rate_rps * duration_s), 50)
+        generator = np.random.default_rng(np.random.SeedSequence([self._seed, 0x68697374]))
+        latency = scenario.latency.at(generator.random(n)) + scenario.init_ms * (
+            generator.random(n) < scenario.cold_share
         )
+        return latency, generator.random(n) < scenario.base_error_rate
+
+    def _block(self, index: int) -> Floats:
+        """Give one block, shape (6, n): arrival, and uniforms for arm, failure, level, cold start and slowness."""
+        found = self._blocks.get(index)
+        if found is None:
+            generator = np.random.default_rng(np.random.SeedSequence([self._seed, 0x7461696C, index]))
+            n = int(generator.poisson(self.scenario.rate_rps * _BLOCK_S))
+            found = generator.random((6, n))
+            found[0] = EPOCH_S + (index + np.sort(found[0])) * _BLOCK_S
+            # The controller goes forward only: two blocks back nobody asks again.
+            self._blocks.pop(index - 3, None)
+            self._blocks[index] = found
+        return found
+
+    def _drawn(self, start_s: float, end_s: float) -> Floats:
+        first, last = int((start_s - EPOCH_S) // _BLOCK_S), int((end_s - EPOCH_S) // _BLOCK_S)
+        blocks = np.concatenate([self._block(index) for index in range(max(first, 0), last + 1)], axis=1)
+        low, high = np.searchsorted(blocks[0], (start_s, end_s))
+        return blocks[:, low:high]
 
     def between(self, start_s: float, end_s: float, weight: float, step: int, step_s: float) -> tuple[Requests, Floats]:
         """Give the requests that arrive in [``start_s``, ``end_s``) with ``weight`` on the candidate, and when."""
         scenario = self.scenario
-        low, high = np.searchsorted(self.arrival_s, (start_s, end_s))
-        rows = slice(int(low), int(high))
-        arrival = self.arrival_s[rows]
-        candidate = self.arm[rows] < weight
+        arrival, arm, fail, level, cold_draw, slow_draw = self._drawn(start_s, end_s)
+        candidate = arm < weight
         begun = candidate & (arrival >= EPOCH_S + scenario.from_s)
         # Both pools turn over alike; each starts colder right after a shift, the small one more so.
         share = np.where(candidate, 1 - weight, weight) * (arrival < step_s + _POOL_S)
         cold_rate = scenario.cold_share * (1 + 4 * share) * np.where(begun, scenario.cold, 1.0)
-        cold = self.cold[rows] < cold_rate
-        latency = scenario.latency.at(self.level[rows])
+        cold = cold_draw < cold_rate
+        latency = scenario.latency.at(level)
         if scenario.tail != 1.0:
-            latency = np.where(begun, scenario.latency.at(self.level[rows], scenario.tail), latency)
-        slow = begun & (self.slow[rows] < scenario.slow_share)
+            latency = np.where(begun, scenario.latency.at(level, scenario.tail), latency)
+        slow = begun & (slow_draw < scenario.slow_share)
         latency = np.where(slow, latency * scenario.slow_factor, latency) + scenario.init_ms * cold
         timed_out = latency > FUNCTION_TIMEOUT_MS
-        error = self.fail[rows] < scenario.base_error_rate * np.where(begun, scenario.errors, 1.0)
+        error = fail < scenario.base_error_rate * np.where(begun, scenario.errors, 1.0)
         requests = Requests(
             np.full(len(arrival), step, dtype=np.int64),
             candidate,
@@ -157,30 +196,24 @@ class SimulatedEvidence:
         Whether batches carry histograms; a benchmark of a thousand runs needs none.
     """
 
-    traffic: Traffic
+    traffic: TrafficSource
     plan: Plan
-    seed: int
     histograms: bool = False
     _chunk: list[Batch] = field(default_factory=list)
     _chunk_step: int = -1
     _chunk_start_s: float = 0.0
-    _tail: tuple[Requests, Floats] | None = None
+    _in_flight: tuple[Requests, Floats] | None = None
     looked: list[tuple[float, Batch]] = field(default_factory=list)
 
     def reference(self, now_s: float) -> Reference:  # noqa: ARG002  (the port's signature)
         """Draw the baseline's history of half an hour, and fix the thresholds from it."""
-        scenario = self.traffic.scenario
-        n = max(int(scenario.rate_rps * self.plan.history_s), 50)
-        generator = np.random.default_rng(np.random.SeedSequence([self.seed, 0x68697374]))
-        latency = scenario.latency.at(generator.random(n)) + scenario.init_ms * (
-            generator.random(n) < scenario.cold_share
-        )
+        latency, failed = self.traffic.history(self.plan.history_s)
         return reference_of(
             self.plan.objectives,
             {"execution_ms": latency},
-            {"error_rate": float((generator.random(n) < scenario.base_error_rate).mean())},
-            requests=n,
-            requests_per_s=scenario.rate_rps,
+            {"error_rate": float(failed.mean())},
+            requests=len(latency),
+            requests_per_s=self.traffic.scenario.rate_rps,
         )
 
     def look(self, spans: Sequence[StepSpan], reference: Reference, since_s: float, now_s: float) -> Batch:  # noqa: ARG002
@@ -191,26 +224,43 @@ class SimulatedEvidence:
         if span.index != self._chunk_step or index >= len(self._chunk):
             fresh = span.index != self._chunk_step
             start_s = span.start_s if fresh else self._chunk_start_s + len(self._chunk) * every_s
+            if fresh:
+                self._in_flight = self._begun_before(spans)
             self._fill(span, start_s, reference)
             index = round((now_s - self._chunk_start_s) / every_s) - 1
         batch = self._chunk[index] if 0 <= index < len(self._chunk) else Batch()
         self.looked.append((now_s, batch))
         return batch
 
+    def _begun_before(self, spans: Sequence[StepSpan]) -> tuple[Requests, Floats] | None:
+        """Give the requests that arrived in the step before and end in this one."""
+        if len(spans) < 2:
+            return None
+        before, start_s = spans[-2], spans[-1].start_s
+        since_s = max(before.start_s, start_s - LONGEST_REQUEST_S)
+        requests, arrival = self._between(before, since_s, start_s)
+        ended = _ended(requests, arrival)
+        return requests.picked(ended >= start_s), ended[ended >= start_s]
+
+    def _between(self, span: StepSpan, start_s: float, end_s: float) -> tuple[Requests, Floats]:
+        return self.traffic.between(start_s, end_s, self.plan.steps[span.index].weight, span.index, span.start_s)
+
     def _fill(self, span: StepSpan, start_s: float, reference: Reference) -> None:
         """Reduce the next looks in one go: a thousand rehearsals in minutes depend on it."""
         every_s = self.plan.look_every_s
         end_s = start_s + _CHUNK_LOOKS * every_s
-        weight = self.plan.steps[span.index].weight
-        requests, arrival = self.traffic.between(start_s, end_s, weight, span.index, span.start_s)
-        ended = arrival + requests.latencies_ms["execution_ms"] / 1000
-        if self._tail is not None and span.index == self._chunk_step:
-            requests, ended = _joined(self._tail, (requests, ended))
+        requests, arrival = self._between(span, start_s, end_s)
+        ended = _ended(requests, arrival)
+        if self._in_flight is not None:
+            requests, ended = (
+                self._in_flight[0].joined(requests),
+                np.concatenate([self._in_flight[1], ended]),
+            )
         shown = ended < end_s
-        self._tail = (_picked(requests, ~shown), ended[~shown])
+        self._in_flight = (requests.picked(~shown), ended[~shown])
         look = np.clip(((ended[shown] - start_s) // every_s).astype(np.int64), 0, _CHUNK_LOOKS - 1)
         self._chunk = reduce_requests(
-            _picked(requests, shown),
+            requests.picked(shown),
             self.plan.objectives,
             reference,
             look=look,
@@ -246,27 +296,6 @@ class Nobody:
         """Say it to nobody."""
 
 
-def _picked(requests: Requests, rows: NDArray[np.bool_]) -> Requests:
-    return Requests(
-        requests.step[rows],
-        requests.candidate[rows],
-        requests.cold[rows],
-        requests.failed[rows],
-        requests.timed_out[rows],
-        requests.throttled[rows],
-        {name: values[rows] for name, values in requests.latencies_ms.items()},
-    )
-
-
-def _joined(first: tuple[Requests, Floats], second: tuple[Requests, Floats]) -> tuple[Requests, Floats]:
-    a, b = first[0], second[0]
-    requests = Requests(
-        np.concatenate([a.step, b.step]),
-        np.concatenate([a.candidate, b.candidate]),
-        np.concatenate([a.cold, b.cold]),
-        np.concatenate([a.failed, b.failed]),
-        np.concatenate([a.timed_out, b.timed_out]),
-        np.concatenate([a.throttled, b.throttled]),
-        {name: np.concatenate([a.latencies_ms[name], b.latencies_ms[name]]) for name in a.latencies_ms},
-    )
-    return requests, np.concatenate([first[1], second[1]])
+def _ended(requests: Requests, arrival_s: Floats) -> Floats:
+    ended: Floats = arrival_s + requests.latencies_ms["execution_ms"] / 1000
+    return ended

@@ -14,13 +14,14 @@ stopping time, so that (Ville's inequality) it ever reaches 1/α with probabilit
 
 from replay.canary.sequential.budget import Share, combined_log_e
 from replay.canary.sequential.intervals import quantile_ranks, rate_interval
-from replay.canary.sequential.mean import MeanTest
+from replay.canary.sequential.mean import LimitTest, MeanTest
 from replay.canary.sequential.mixture import Mixture, better_than, far_below, worse_than
 from replay.canary.sequential.odds import OddsTest, hypergeometric_log_ratio
 from replay.canary.sequential.planning import requests_to_decide
 from replay.canary.sequential.rate import RateTest
 
 __all__ = [
+    "LimitTest",
     "MeanTest",
     "Mixture",
     "OddsTest",

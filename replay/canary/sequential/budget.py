@@ -12,8 +12,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from replay.canary.sequential.mixture import log_sum_exp
 from simulator.errors import ParameterError
 
@@ -40,7 +38,7 @@ def combined_log_e(shares: Sequence[Share]) -> float:
     total = math.fsum(share.weight for share in shares)
     if any(share.weight <= 0 for share in shares) or total > 1 + 1e-9:
         raise ParameterError(f"weights {[share.weight for share in shares]} must be positive and sum to at most 1")
-    logs = np.array([math.log(share.weight) + share.log_e for share in shares])
+    logs = [math.log(share.weight) + share.log_e for share in shares]
     rest = 1 - total
     # What no objective holds stays in cash: a constant 1 is an e-process too.
-    return log_sum_exp(np.append(logs, math.log(rest))) if rest > 1e-12 else log_sum_exp(logs)
+    return log_sum_exp([*logs, math.log(rest)]) if rest > 1e-12 else log_sum_exp(logs)

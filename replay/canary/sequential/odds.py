@@ -21,14 +21,16 @@ data" (AISTATS 2023): e-variables multiply over strata; Fisher, "The logic of in
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from replay.canary.sequential.mixture import Floats, Mixture, Wealth
+from replay.canary.sequential.mixture import Mixture, Wealth
 from simulator.errors import ParameterError
 
+_FEW = 12
+"""Up to so many steps between the fewest and the most events that an arm can have, a loop beats arrays."""
 _log_factorials: NDArray[np.float64] = np.zeros(1)
 
 
@@ -45,9 +47,9 @@ def hypergeometric_log_ratio(
     candidate_requests: int,
     baseline_events: int,
     baseline_requests: int,
-    log_odds: Floats,
+    log_odds: Sequence[float],
     null_log_odds: float = 0.0,
-) -> Floats:
+) -> list[float]:
     """Log likelihood ratio of each odds ratio against the null one, given the margins of one batch.
 
     Parameters
@@ -55,14 +57,14 @@ def hypergeometric_log_ratio(
     candidate_events, candidate_requests, baseline_events, baseline_requests
         The batch: ``0 <= events <= requests`` on both arms.
     log_odds
-        Logarithms of the alternatives' odds ratios, shape (k,).
+        Logarithms of the k alternatives' odds ratios.
     null_log_odds
         Logarithm of the null's odds ratio.
 
     Returns
     -------
-    Floats
-        Shape (k,). All zero where the margins leave no freedom (no event, only events, or an empty arm).
+    list
+        k values. All zero where the margins leave no freedom (no event, only events, or an empty arm).
 
     Raises
     ------
@@ -78,7 +80,11 @@ def hypergeometric_log_ratio(
     low = max(0, events - baseline_requests)
     high = min(events, candidate_requests)
     if low == high:
-        return np.zeros(len(log_odds))
+        return [0.0] * len(log_odds)
+    if high - low <= _FEW:
+        return _ratio_of_few(
+            candidate_events, candidate_requests, baseline_requests, events, low, high, log_odds, null_log_odds
+        )
     table = _log_factorial(max(candidate_requests, baseline_requests, events))
     support = np.arange(low, high + 1)
     # The factorials of the margins cancel between the two laws, so only those that depend on x are needed.
@@ -93,8 +99,39 @@ def hypergeometric_log_ratio(
     exponents = log_ways + np.multiply.outer(tilts, support)
     tops = exponents.max(axis=1)
     log_normalisers = tops + np.log(np.exp(exponents - tops[:, None]).sum(axis=1))
-    ratios: Floats = candidate_events * (log_odds - null_log_odds) - (log_normalisers[:-1] - log_normalisers[-1])
-    return ratios
+    ratios = candidate_events * (tilts[:-1] - null_log_odds) - (log_normalisers[:-1] - log_normalisers[-1])
+    return [float(ratio) for ratio in ratios]
+
+
+def _ratio_of_few(
+    candidate_events: int,
+    candidate_requests: int,
+    baseline_requests: int,
+    events: int,
+    low: int,
+    high: int,
+    log_odds: Sequence[float],
+    null_log_odds: float,
+) -> list[float]:
+    """Give the same for a batch with few events, as most are: the law's terms one after the other."""
+    ways, term = [1.0], 1.0
+    for x in range(low, high):
+        # C(n_c, x + 1) C(n_b, m − x − 1) over C(n_c, x) C(n_b, m − x).
+        term *= (candidate_requests - x) * (events - x) / ((x + 1) * (baseline_requests - events + x + 1))
+        ways.append(term)
+    # Terms of a few events lie within the range of floats by far; the scale cancels.
+    null = _log_sum(ways, null_log_odds)
+    moved = candidate_events - low
+    return [moved * (each - null_log_odds) - (_log_sum(ways, each) - null) for each in log_odds]
+
+
+def _log_sum(ways: Sequence[float], log_odds: float) -> float:
+    odds = math.exp(log_odds)
+    total, power = 0.0, 1.0
+    for each in ways:
+        total += each * power
+        power *= odds
+    return math.log(total)
 
 
 class OddsTest:
@@ -120,7 +157,7 @@ class OddsTest:
             raise ParameterError(f"limit {limit} must be a positive odds ratio")
         self._wealth = Wealth(mixture, reserve)
         self._null_log_odds = math.log(limit)
-        self._log_odds = self._wealth.log_odds + self._null_log_odds
+        self._log_odds = [each + self._null_log_odds for each in self._wealth.log_odds]
         self._waiting: dict[Hashable, tuple[int, int, int, int]] = {}
 
     @property

@@ -11,7 +11,7 @@ Waudby-Smith & Ramdas, "Estimating means of bounded random variables by betting"
 
 from __future__ import annotations
 
-import numpy as np
+import math
 
 from replay.canary.sequential.mixture import Floats, Mixture, Wealth
 from simulator.errors import ParameterError
@@ -53,7 +53,12 @@ class RateTest:
             raise ParameterError(f"counts {events}/{requests}: events must lie between 0 and the number of requests")
         if requests == 0:
             return self.log_e
-        self._wealth.multiply(events * self._wealth.log_odds - requests * self._growth)
+        self._wealth.multiply(
+            [
+                events * log_odds - requests * growth
+                for log_odds, growth in zip(self._wealth.log_odds, self._growth, strict=True)
+            ]
+        )
         return self.log_e
 
     def bet_anew(self, share: float) -> None:
@@ -62,5 +67,4 @@ class RateTest:
 
 
 def _log_normaliser(limit: float, log_odds: Floats) -> Floats:
-    values: Floats = np.log1p(limit * np.expm1(log_odds))
-    return values
+    return tuple(math.log1p(limit * math.expm1(each)) for each in log_odds)

@@ -71,8 +71,8 @@ class Setup:
         self, scenario: Scenario = GOOD, plan: Plan = PLAN, seed: int = 3, firing: tuple[str, ...] = ()
     ) -> None:
         self.clock, self.alias, self.hands = SimulatedClock(), SimulatedAlias(), Hands()
-        traffic = Traffic.draw(scenario, 4 * 3600, seed)
-        self.evidence: Any = SimulatedEvidence(traffic, plan, seed, histograms=True)
+        traffic = Traffic(scenario, seed)
+        self.evidence: Any = SimulatedEvidence(traffic, plan, histograms=True)
         self.journal: Any = MemoryJournal()
         self.start = Start("r1", plan, "f", "live", "1", "2", self.evidence.reference(0), firing=firing)
 

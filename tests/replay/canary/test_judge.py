@@ -11,7 +11,7 @@ from replay.canary.batch import Batch, Key, Tally
 from replay.canary.expectation import durations
 from replay.canary.judge import Judge
 from replay.canary.plan import ObjectiveSpec, Plan, Step, objective
-from replay.canary.reference import Reference
+from replay.canary.reference import Reference, reference_of
 
 REFERENCE = Reference(5000, {"p99": 1000.0}, {"p99": 2.5}, {"p99": 0.3}, {"error_rate": 0.01}, 0.01, 10.0)
 
@@ -183,3 +183,30 @@ def test_how_long_a_step_must_last():
     assert rarer.find_s == pytest.approx(10 * found["error_rate"].find_s, rel=0.1)
     slower = durations(plan, replace(REFERENCE, requests_per_s=1.0))[0]
     assert slower.find_s == pytest.approx(10 * found["error_rate"].find_s, rel=1e-6)
+
+
+@pytest.mark.parametrize(("mean_usd", "decision"), [(0.003, "rollback"), (0.0008, "advance")])
+@pytest.mark.parametrize("step", [0, 1], ids=["beside the baseline", "at 100 %"])
+def test_an_absolute_limit_on_cost_is_held_against_the_candidates_mean(mean_usd, decision, step):
+    judge, rng = Judge(_plan(ObjectiveSpec("cost_usd_per_1000", max=2.0)), REFERENCE), np.random.default_rng(1)
+    judge.begin_step(step)
+    for look in range(1, 400):
+        arms = ((True, 10, mean_usd), (False, 90, 0.001)) if step == 0 else ((True, 100, mean_usd),)
+        costs = {
+            Key(step, False, arm): Tally(
+                n, {}, {"cost_usd_per_1000": (float(rng.gamma(4, mean / 4, n).clip(max=0.01).sum()), n)}
+            )
+            for arm, n, mean in arms
+        }
+        verdict = judge.look(Batch(costs), look * 10.0)
+        if verdict.decision != "hold":
+            break
+    assert verdict.decision == decision
+    assert "max 2 USD" in verdict.why
+
+
+def test_the_cost_cap_leaves_room_above_the_limit():
+    """Costs are cut to a multiple of what they were; a mean over a limit far above that must still show."""
+    spec = ObjectiveSpec("cost_usd_per_1000", max=50.0)
+    found = reference_of([spec], {}, {}, requests=100, requests_per_s=1.0, cost_usd=np.full(100, 0.001))
+    assert found.cost_cap_usd == pytest.approx(5 * 0.05)

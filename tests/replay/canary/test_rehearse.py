@@ -79,8 +79,8 @@ def test_the_tail_is_stretched_where_it_is_meant_to_be():
 
 def test_every_request_of_the_traffic_shows_once():
     plan, scenario = careful(), Scenario("s", rate_rps=5.0, slow_share=0.3, slow_factor=20.0)
-    traffic = Traffic.draw(scenario, 4000.0, 3)
-    evidence = SimulatedEvidence(traffic, plan, 3)
+    traffic = Traffic(scenario, 3)
+    evidence = SimulatedEvidence(traffic, plan)
     reference = evidence.reference(0)
     from replay.canary.ports import StepSpan
 
@@ -113,10 +113,11 @@ def test_peers_find_gross_errors_and_z_tests_cry_wolf():
 
 def test_peers_see_the_traffic_that_the_controller_sees():
     scenario = _scenario("sound")
-    traffic = Traffic.draw(scenario, 600.0, 9)
-    reference = SimulatedEvidence(traffic, careful(), 9).reference(0)
+    traffic = Traffic(scenario, 9)
+    reference = SimulatedEvidence(traffic, careful()).reference(0)
     data = held(scenario, reference, weight=0.1, duration_s=600.0, seed=9)
-    assert len(data.ended_s) == len(traffic.arrival_s)
+    _, arrival_s = traffic.between(EPOCH_S, EPOCH_S + 600, 0.1, 0, EPOCH_S)
+    assert len(data.ended_s) == len(arrival_s)
     assert np.all(np.diff(data.ended_s) >= 0)
 
 

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from replay.canary.sequential import (
+    LimitTest,
     MeanTest,
     Mixture,
     OddsTest,
@@ -221,3 +222,28 @@ def test_what_is_refused():
     ):
         with pytest.raises(ParameterError):
             wrong()
+
+
+@pytest.mark.parametrize(
+    ("mean", "worse", "found"), [(1.0, True, False), (1.0, False, False), (1.4, True, True), (0.5, False, True)]
+)
+def test_a_mean_against_a_limit(mean, worse, found):
+    """At the limit itself neither side may be shown, in more than ALPHA of runs; well beyond it, it is."""
+    rng = np.random.default_rng(6)
+    crossed = 0
+    for _ in range(100):
+        test = LimitTest(1.0, 8.0, worse=worse)
+        for _ in range(400):
+            n = int(rng.poisson(10))
+            # Bounded by 8 with this mean: a scaled beta law, skewed as costs are.
+            if test.update(float(8 * rng.beta(1.0, 8 / mean - 1.0, n).sum()), n) >= -math.log(ALPHA):
+                crossed += 1
+                break
+    assert crossed >= 95 if found else crossed <= 5
+
+
+def test_a_limit_must_lie_under_the_cap():
+    with pytest.raises(ParameterError, match="between 0 and cap"):
+        LimitTest(2.0, 1.0)
+    with pytest.raises(ParameterError, match="sum"):
+        LimitTest(1.0, 2.0).update(5.0, 2)
