@@ -15,14 +15,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
 from replay.canary.batch import Batch
-from replay.canary.errors import EvidenceDownError, ForeignChangeError, JournalDownError, LeaseLostError
+from replay.canary.errors import (
+    EvidenceDownError,
+    ForeignChangeError,
+    GoneError,
+    JournalDownError,
+    LeaseLostError,
+    StoppedError,
+)
 from replay.canary.journal.model import Command, Journal, Kind, Lease, Line
 from replay.canary.judge import Judge, Verdict
 from replay.canary.lease import heartbeat, lease_s
+from replay.canary.patience import Patience
 from replay.canary.ports import Clock, EvidenceSource, Gatekeeper, LiveAlias, Notifier, Promotion
 from replay.canary.state import Outcome, RolloutState, Start, advance
 from replay.errors import CloudError, InputError
@@ -76,6 +85,7 @@ class Controller:
         self._unwritten: list[Line] = []
         self._ignored_alarms = set(state.start.firing)
         self._said: set[str] = set()
+        self._patience = Patience(self.start.plan.patience_s, world.clock.now_s())
         self.rollback_took_s: float | None = None
 
     # ---- the loop --------------------------------------------------------------------------------------------------
@@ -87,6 +97,10 @@ class Controller:
         ------
         LeaseLostError
             Another controller took over; this one did nothing more.
+        GoneError
+            Lambda or the journal has been silent for longer than the plan's patience; the weights are as they were.
+        StoppedError
+            It was told to stop; the journal says so where it answers, and the weights are as they were.
         """
         while self.state.outcome is None:
             began_s = self.world.clock.now_s()
@@ -101,13 +115,19 @@ class Controller:
     def tick(self) -> None:
         """Look once, and do what follows from it."""
         self._renew()
-        if self._obey_commands() or self._unfinished() or self._foreign():
+        if self._gone() or self._obey_commands() or self._unfinished() or self._foreign():
             return
         verdict = self._look()
         alarm = self._new_alarm()
         if alarm is not None and verdict.decision != "rollback":
             verdict = Verdict("rollback", f"alarm {alarm} began to fire at {self._label()}")
         self._act(verdict)
+
+    def stopped(self, error: StoppedError) -> None:
+        """Write down that somebody told this controller to stop, and give the lease back."""
+        with suppress(LeaseLostError):
+            self._append("note", {"text": f"the controller was {error} and gave its lease back"})
+        self.close()
 
     def close(self) -> None:
         """Give the lease back."""
@@ -116,6 +136,20 @@ class Controller:
             self.world.journal.release(self._lease)
         except (JournalDownError, LeaseLostError):
             return
+
+    def _gone(self) -> bool:
+        """Give up on a cloud that does not answer; True where that meant a rollback."""
+        silent = self._patience.silent(self.world.clock.now_s())
+        if not silent:
+            return False
+        why = f"{' and '.join(silent)} did not answer for {self._patience.at_most_s / 60:.3g} min"
+        if "Lambda" not in silent and self.start.plan.on_crash == "rollback":
+            self.roll_back(f"{why}, and the plan says to roll back then")
+            return True
+        raise GoneError(
+            f"{self.start.function}:{self.start.alias}: {why}; the weights stay as they are. Find out why, then "
+            "`tailcast canary resume`, or `tailcast canary abort`"
+        )
 
     # ---- looking ---------------------------------------------------------------------------------------------------
 
@@ -146,13 +180,13 @@ class Controller:
     def _foreign(self) -> bool:
         """Stop where the alias is not what this rollout made of it."""
         try:
-            found = self.world.alias.read()
+            found = self._read_alias()
             if self._is(found, self.state.weight):
                 self._alias_state = found
                 return False
             # Lambda itself may show other weights for a moment while an alias changes.
             self.world.clock.sleep(2.0)
-            found = self.world.alias.read()
+            found = self._read_alias()
             if self._is(found, self.state.weight):
                 self._alias_state = found
                 return False
@@ -161,6 +195,11 @@ class Controller:
             return False
         self._stop_for_foreign(found)
         return True
+
+    def _read_alias(self) -> AliasState:
+        found = self.world.alias.read()
+        self._patience.heard("Lambda", self.world.clock.now_s())
+        return found
 
     def _stop_for_foreign(self, found: AliasState) -> None:
         shown = ", ".join(f"version {version} {share:.0%}" for version, share in found.weights.items())
@@ -215,6 +254,12 @@ class Controller:
                 break
             except CloudError as error:
                 self._say_once(f"rolling back is refused, trying on: {error}")
+                if self.world.clock.now_s() - decided_s > self._patience.at_most_s:
+                    raise GoneError(
+                        f"{self.start.function}:{self.start.alias}: rolling back was refused for "
+                        f"{self._patience.at_most_s / 60:.3g} min ({error}); send the alias to version "
+                        f"{self.start.baseline} by hand, or `tailcast canary abort` once Lambda answers"
+                    ) from error
                 self.world.clock.sleep(_RETRY_S)
         self.rollback_took_s = self.world.clock.now_s() - decided_s
         self._finish("rolled_back", why)
@@ -258,6 +303,7 @@ class Controller:
             # The intent stands: the next look finds out whether the change was made.
             self._say_once(f"shifting to {weight:.0%}: {error}")
             return
+        self._patience.heard("Lambda", self.world.clock.now_s())
         self._step_began(step, weight, self.world.clock.now_s())
 
     def _step_began(self, step: int, weight: float, at_s: float) -> None:
@@ -271,7 +317,7 @@ class Controller:
             self._promote()
             return
         try:
-            found = self.world.alias.read()
+            found = self._read_alias()
         except CloudError as error:
             self._say_once(f"the alias cannot be read: {error}")
             return
@@ -370,10 +416,12 @@ class Controller:
         while self._unwritten:
             self.world.journal.append(self._lease, self._unwritten[0])
             self._unwritten.pop(0)
+            self._patience.heard("the journal", self.world.clock.now_s())
 
     def _renew(self) -> None:
         try:
             self._lease = self.world.journal.renew(self._lease, lease_s(self.start.plan), self.world.clock.now_s())
+            self._patience.heard("the journal", self.world.clock.now_s())
             self._flush()
         except JournalDownError as error:
             self._tell_once("journal", str(error))

@@ -8,10 +8,14 @@
     ├── LeaseLostError        another controller took over: this one must not act any more
     ├── JournalDownError      the journal does not answer: nothing but a rollback may be done
     ├── EvidenceDownError     the evidence does not answer: nothing can be concluded from it
-    └── ForeignChangeError    somebody else changed the alias
+    ├── ForeignChangeError    somebody else changed the alias
+    ├── GoneError             Lambda or the journal has been silent for longer than the plan's patience
+    └── StoppedError          the controller was told to stop; exits with 128 and the signal's number
 """
 
 from __future__ import annotations
+
+import signal
 
 from replay.errors import ReplayError
 
@@ -44,3 +48,15 @@ class EvidenceDownError(CanaryError):
 
 class ForeignChangeError(CanaryError):
     """Somebody else changed the alias."""
+
+
+class GoneError(CanaryError):
+    """Lambda or the journal has been silent for longer than the plan's patience."""
+
+
+class StoppedError(CanaryError):
+    """The controller was told to stop."""
+
+    def __init__(self, by: signal.Signals) -> None:
+        super().__init__(f"told to stop ({by.name})")
+        self.exit_code = 128 + by.value

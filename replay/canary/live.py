@@ -6,6 +6,7 @@ import getpass
 import json
 import os
 import secrets
+import signal
 import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 from replay.aws import make_client
 from replay.canary.assembler import Invocation
 from replay.canary.controller import World
-from replay.canary.errors import CanaryError, EvidenceDownError
+from replay.canary.errors import CanaryError, EvidenceDownError, StoppedError
 from replay.canary.gates import Gates
 from replay.canary.journal import DynamoJournal, FileJournal, Journal
 from replay.canary.live_alias import LambdaAlias, quick_client
@@ -39,6 +40,7 @@ from simulator.cost import load_prices, trace_cost_usd
 from simulator.files import write_text
 from simulator.trace import TraceMetadata, make_trace
 
+_NOTICE_S: Final = 0.25
 _LOGS_UP_TO_RPS: Final = 200.0
 """Above it there are more lines than CloudWatch Logs gives between two looks (10,000 a page, some pages a second)."""
 
@@ -46,13 +48,27 @@ _LOGS_UP_TO_RPS: Final = 200.0
 class SystemClock:
     """The machine's clock."""
 
+    def __init__(self) -> None:
+        self._stopped_by: signal.Signals | None = None
+
+    def stop(self, by: signal.Signals) -> None:
+        """Let the sleep that is under way, or the next one, end with :class:`StoppedError`; for signal handlers."""
+        self._stopped_by = by
+
     def now_s(self) -> float:
         """Seconds since the epoch."""
         return time.time()
 
     def sleep(self, seconds: float) -> None:
-        """Wait."""
-        time.sleep(max(seconds, 0.0))
+        """Wait. Raises StoppedError where the controller was told to stop: no step of its is under way then."""
+        until_s = time.monotonic() + seconds
+        while True:
+            if self._stopped_by is not None:
+                raise StoppedError(self._stopped_by)
+            left_s = until_s - time.monotonic()
+            if left_s <= 0:
+                return
+            time.sleep(min(left_s, _NOTICE_S))
 
 
 @dataclass(frozen=True)

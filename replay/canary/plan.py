@@ -52,6 +52,8 @@ _DEFAULT_NEGLIGIBLE: Final[Mapping[str, float]] = {
     "cold_share": 0.02,
 }
 _DEFAULT_QUANTILE_LIMITS: Final = (0.10, 0.40)
+_LONGEST_LEASE_S: Final = 3600.0
+_LEAST_PATIENCE_S: Final = 5.0
 _DEFAULT_SHARES: Final[Mapping[str, float]] = {"error_rate": 6.0}
 """Parts of the error budget: errors hurt most, and are the rarest, so they get the most."""
 
@@ -248,6 +250,11 @@ class Plan:
         CloudWatch alarms that roll back when they *begin* to fire during the rollout.
     drain_s
         How long the old version keeps its provisioned concurrency after promotion.
+    lease_s
+        How long a controller's lease lasts, and so how soon a dead one can be replaced. None: six looks, at least 20 s.
+        A short one costs nothing but a takeover that need not have been: lines are fenced by tokens, not by time.
+    patience_s
+        How long Lambda or the journal may be silent before the controller gives up.
     """
 
     name: str
@@ -266,6 +273,8 @@ class Plan:
     gates: tuple[Gate, ...] = ()
     notify: tuple[Notify, ...] = ()
     drain_s: float = 60.0
+    lease_s: float | None = None
+    patience_s: float = 1800.0
 
     def __post_init__(self) -> None:
         if not self.steps:
@@ -285,6 +294,10 @@ class Plan:
                 raise InputError(f"{name} {getattr(self, name)!r} must lie in (0, 0.5)")
         if not self.look_every_s >= 1:
             raise InputError(f"look_every {self.look_every_s:g} s must be at least 1 s")
+        if self.lease_s is not None and not 1 <= self.lease_s <= _LONGEST_LEASE_S:
+            raise InputError(f"lease {self.lease_s:g} s must lie between 1 s and {_LONGEST_LEASE_S:g} s")
+        if not (math.isfinite(self.patience_s) and self.patience_s >= _LEAST_PATIENCE_S):
+            raise InputError(f"patience {self.patience_s:g} s must be at least {_LEAST_PATIENCE_S:g} s")
         for name in ("history_s", "drain_s"):
             if not (math.isfinite(getattr(self, name)) and getattr(self, name) >= 0):
                 raise InputError(f"{name.removesuffix('_s')} {getattr(self, name)!r} must be 0 s or more")

@@ -122,7 +122,7 @@ def plan_to_document(plan: Plan) -> dict[str, Any]:
             document[name] = False if value is None else _flat(value)
         elif each.name == "alarms":
             document[name] = list(value)
-        else:
+        elif value is not None:
             document[name] = f"{value!r}s" if each.name.endswith("_s") else value
     return document
 
@@ -281,6 +281,8 @@ _PLAN: Final[Mapping[str, tuple[str, Reader]]] = {
     "gates": ("gates", _list_of(Gate, _GATE)),
     "notify": ("notify", _list_of(Notify, _NOTIFY)),
     "drain": ("drain_s", duration_s),
+    "lease": ("lease_s", duration_s),
+    "patience": ("patience_s", duration_s),
 }
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from replay.canary.batch import Batch
 from replay.canary.controller import Controller, World
 from replay.canary.errors import ForeignChangeError
@@ -45,7 +47,9 @@ def resume(world: World, rollout_id: str, holder: str) -> Controller:
     JournalDownError, CloudError
         The journal or Lambda does not answer.
     """
-    lease = world.journal.acquire(holder, SHORTEST_LEASE_S, world.clock.now_s())
+    known = fold_start(world.journal.lines(rollout_id, looks=False))
+    lasts_s = lease_s(known.plan) if known is not None else SHORTEST_LEASE_S
+    lease = world.journal.acquire(holder, lasts_s, world.clock.now_s())
     lines = world.journal.lines(rollout_id)
     state = fold(lines)
     if state.start is None or state.outcome is not None:
@@ -61,6 +65,11 @@ def resume(world: World, rollout_id: str, holder: str) -> Controller:
     if state.start.plan.on_crash == "rollback" and state.decided not in ("rollback", "promote"):
         controller.roll_back("its controller was gone, and the plan says to roll back then")
     return controller
+
+
+def fold_start(lines: Sequence[Line]) -> Start | None:
+    """Give what a rollout's first line says; None where there is no such line."""
+    return advance(RolloutState(), lines[0]).start if lines and lines[0].number == 0 else None
 
 
 def _fence(world: World) -> AliasState:

@@ -127,7 +127,9 @@ def start(
 ) -> None:
     """Check everything, show the forecast of every step, then run the rollout until it has an outcome.
 
-    Exit code 0: promoted. 1: rolled back, stopped, or refused by the preflight.
+    Exit code 0: promoted. 1: rolled back, stopped, or refused by the preflight. 4: Lambda or the journal did not answer
+    for the plan's patience (30 min); the weights stay as they are. SIGTERM and Ctrl-C give the lease back, and `resume`
+    goes on.
     """
     from replay.canary.errors import RefusedError
     from replay.canary.live import holder, live_world, open_journal, remember, rollout_id
@@ -419,15 +421,22 @@ def _command(where: Where, name: Any, as_json: bool) -> None:
 
 
 def _run(controller: Any, *, as_json: bool) -> None:
+    from replay.canary.errors import GoneError, StoppedError
+    from replay.canary.stopping import stopping_on_signals
+
     try:
-        state = controller.run(show.looker(as_json))
-    except KeyboardInterrupt:
-        # The lease is given back, so that `resume` need not wait for it to run out; the weights stay as they are.
-        controller.close()
+        with stopping_on_signals(controller.world.clock.stop):
+            state = controller.run(show.looker(as_json))
+    except StoppedError as error:
+        # The lease is given back, so that `resume` need not wait for it to run out.
+        controller.stopped(error)
         click.echo(
-            "interrupted: the weights stay as they are; `tailcast canary resume` goes on, `abort` rolls back", err=True
+            f"{error}: the weights stay as they are; `tailcast canary resume` goes on, `abort` rolls back", err=True
         )
-        sys.exit(130)
+        sys.exit(error.exit_code)
+    except (GoneError, KeyboardInterrupt):
+        controller.close()
+        raise
     controller.close()
     facts: Mapping[str, Any] = {
         "rollout": state.start.rollout_id,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -9,7 +10,15 @@ from typing import Any
 import pytest
 
 from replay.canary.controller import Controller, World
-from replay.canary.errors import EvidenceDownError, ForeignChangeError, JournalDownError, LeaseHeldError, LeaseLostError
+from replay.canary.errors import (
+    EvidenceDownError,
+    ForeignChangeError,
+    GoneError,
+    JournalDownError,
+    LeaseHeldError,
+    LeaseLostError,
+    StoppedError,
+)
 from replay.canary.journal import Command, Lease, Line, MemoryJournal
 from replay.canary.plan import Plan, Step, objective
 from replay.canary.rehearse.scenario import Scenario
@@ -493,3 +502,79 @@ def test_nothing_is_started_where_the_journal_does_not_answer():
     with pytest.raises(JournalDownError):
         setup.begin()
     assert setup.alias.changes == []
+
+
+def _refused(*_: object) -> AliasState:
+    raise CloudError("GetAlias: connect timeout")
+
+
+@pytest.mark.parametrize("on_crash", ["resume", "rollback"])
+def test_a_controller_whose_lambda_is_gone_gives_up_and_changes_nothing(on_crash):
+    setup = Setup(plan=replace(PLAN, patience_s=600, on_crash=on_crash))
+    controller = setup.run(setup.begin(), until=lambda c: c.state.lines > 8)
+    before, gone_s = setup.alias.read().weights, setup.clock.now_s()
+    for name in ("read", "set_weight", "roll_back"):
+        setattr(setup.alias, name, _refused)
+    with pytest.raises(GoneError, match="Lambda did not answer for 10 min; the weights stay") as caught:
+        setup.run(controller)
+    assert 580 < setup.clock.now_s() - gone_s < 630
+    assert "\n" not in str(caught.value)
+    assert caught.value.exit_code == 4
+    controller.close()
+    for name in ("read", "set_weight", "roll_back"):
+        delattr(setup.alias, name)
+    assert setup.alias.read().weights == before
+    # Its lease was given back: nobody has to wait for it, and the rollout goes on (or is rolled back) from here.
+    setup.run(resume(setup.world(), "r1", "second"))
+    assert setup.alias.read().weights == ({"2": 1.0} if on_crash == "resume" else {"1": 1.0})
+
+
+@pytest.mark.parametrize("on_crash", ["resume", "rollback"])
+def test_without_a_journal_for_too_long_it_does_what_the_plan_says(on_crash):
+    setup = Setup(plan=replace(PLAN, patience_s=600, on_crash=on_crash))
+    setup.journal = FlakyJournal(setup.journal)
+    controller = setup.run(setup.begin(), until=lambda c: c.state.lines > 8)
+    before = setup.alias.read().weights
+    setup.journal.down = True
+    if on_crash == "rollback":
+        setup.run(controller)
+        assert controller.state.outcome == "rolled_back"
+        assert "the journal did not answer for 10 min" in controller.state.why
+        assert setup.alias.read().weights == {"1": 1.0}
+        return
+    with pytest.raises(GoneError, match="the journal did not answer"):
+        setup.run(controller)
+    assert setup.alias.read().weights == before
+
+
+def test_a_rollback_that_is_refused_for_too_long_says_what_to_do():
+    setup = Setup(BAD, plan=replace(PLAN, patience_s=60))
+    setup.alias.roll_back = _refused  # type: ignore[method-assign]
+    controller = setup.begin()
+    with pytest.raises(GoneError, match=r"rolling back was refused for 1 min .*send the alias to version 1 by hand"):
+        setup.run(controller)
+    # The decision is written down: whoever resumes carries it out.
+    assert fold(setup.journal.lines("r1")).decided == "rollback"
+
+
+class StoppingClock(SimulatedClock):
+    """A clock in whose next sleep somebody tells the controller to stop."""
+
+    def sleep(self, seconds: float) -> None:
+        raise StoppedError(signal.SIGTERM)
+
+
+def test_a_controller_that_is_told_to_stop_gives_its_lease_back():
+    setup = Setup()
+    controller = setup.run(setup.begin(), until=lambda c: c.state.lines > 8)
+    before, running = setup.alias.read().weights, setup.clock
+    controller.world = replace(controller.world, clock=StoppingClock(running.now_s()))
+    with pytest.raises(StoppedError) as caught:
+        controller.run()
+    controller.stopped(caught.value)
+    assert caught.value.exit_code == 128 + 15
+    assert setup.journal.holder(running.now_s()) is None
+    assert "SIGTERM" in setup.journal.lines("r1")[-1].data["text"]
+    assert setup.alias.read().weights == before
+    setup.run(resume(setup.world(), "r1", "second"))
+    assert setup.alias.read().weights == {"2": 1.0}

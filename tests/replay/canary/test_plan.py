@@ -39,6 +39,8 @@ gates:
   - {name: change board, url: "http://127.0.0.1:1/ok", timeout: 2s}
 notify: [{sns: "arn:aws:sns:us-east-1:123456789012:rollouts"}, {webhook: "http://127.0.0.1:1/"}]
 drain: 2m
+lease: 12s
+patience: 10m
 """
 
 
@@ -61,6 +63,7 @@ def test_every_field(tmp_path):
     assert plan.smoke is not None
     assert plan.smoke.requests == 2
     assert plan.gates[1].timeout_s == 2.0
+    assert (plan.lease_s, plan.patience_s) == (12.0, 600.0)
 
 
 def test_the_journal_can_hold_it(tmp_path):
@@ -114,6 +117,8 @@ GOOD_OBJECTIVES = "objectives: [{metric: error_rate}]\n"
         (GOOD_OBJECTIVES, "steps: missing"),
         (GOOD_STEPS, "objectives: missing"),
         ("preset: nonsense\n", "no built-in plan 'nonsense'"),
+        (GOOD_STEPS + GOOD_OBJECTIVES + "lease: 0.5s\n", "lease 0.5 s must lie between 1 s and"),
+        (GOOD_STEPS + GOOD_OBJECTIVES + "patience: 1s\n", "patience 1 s must be at least 5 s"),
         (GOOD_STEPS + GOOD_OBJECTIVES + "color: red\n", "color: unknown field"),
         (GOOD_STEPS + GOOD_OBJECTIVES + "alpha: lots\n", "alpha: 'lots' is not a share"),
         (GOOD_STEPS + GOOD_OBJECTIVES + "alpha: 0\n", "alpha 0.0 must lie in (0, 0.5)"),
