@@ -41,6 +41,10 @@ from simulator.files import write_text
 from simulator.trace import TraceMetadata, make_trace
 
 _NOTICE_S: Final = 0.25
+_EVIDENCE_READ_S: Final = 6.0
+_EVIDENCE_ATTEMPTS: Final = 2
+"""A CloudWatch that does not answer must not keep the controller from commands, alarms and its lease: the next look
+tries again."""
 _LOGS_UP_TO_RPS: Final = 200.0
 """Above it there are more lines than CloudWatch Logs gives between two looks (10,000 a page, some pages a second)."""
 
@@ -117,10 +121,9 @@ def live_alias(place: Place, target: Target) -> LambdaAlias:
 
 def evidence_for(place: Place, target: Target, plan: Plan) -> EvidenceSource:
     """Choose the source of the evidence: logs, or at high rates metrics."""
-    logs = make_client("logs", region=place.region, endpoint_url=place.endpoint_url)
     functions = make_client("lambda", region=place.region, endpoint_url=place.endpoint_url)
     metrics = MetricEvidence(
-        make_client("cloudwatch", region=place.region, endpoint_url=place.endpoint_url),
+        _evidence_client(place, "cloudwatch"),
         target.function,
         target.alias,
         baseline=target.baseline,
@@ -138,13 +141,23 @@ def evidence_for(place: Place, target: Target, plan: Plan) -> EvidenceSource:
             # The logs alone will do; if they do not answer either, that is said when they are read.
             pass
     return LogEvidence(
-        logs,
+        _evidence_client(place, "logs"),
         function_log_group(functions, target.function),
         baseline=target.baseline,
         candidate=target.candidate,
         objectives=plan.objectives,
         history_s=plan.history_s,
         price=price if any(spec.metric == COST for spec in plan.objectives) else None,
+    )
+
+
+def _evidence_client(place: Place, service: str) -> Any:
+    return quick_client(
+        service,
+        region=place.region,
+        endpoint_url=place.endpoint_url,
+        read_timeout_s=_EVIDENCE_READ_S,
+        attempts=_EVIDENCE_ATTEMPTS,
     )
 
 
@@ -171,7 +184,7 @@ def live_world(
     def client(service: str) -> Any:
         return make_client(service, region=place.region, endpoint_url=place.endpoint_url)
 
-    cloudwatch = client("cloudwatch")
+    cloudwatch = _evidence_client(place, "cloudwatch")
     quiet = QuietVersion(cloudwatch, target.function, target.alias, target.baseline, clock)
     promotion = (
         TerraformPromotion(deployment, target.candidate, quiet)

@@ -15,7 +15,14 @@ READ_TIMEOUT_S: Final = 2.0
 """A rollback is held to 5 s from its decision, the journal's line before it included; so no call may take longer."""
 
 
-def quick_client(service: str, *, region: str | None, endpoint_url: str | None) -> Any:
+def quick_client(
+    service: str,
+    *,
+    region: str | None,
+    endpoint_url: str | None,
+    read_timeout_s: float = READ_TIMEOUT_S,
+    attempts: int = 1,
+) -> Any:
     """Make a boto3 client that answers or fails within a few seconds; the controller itself tries again."""
     import boto3
     from botocore.config import Config
@@ -23,7 +30,11 @@ def quick_client(service: str, *, region: str | None, endpoint_url: str | None) 
 
     from replay.errors import InputError
 
-    config = Config(connect_timeout=CONNECT_TIMEOUT_S, read_timeout=READ_TIMEOUT_S, retries={"total_max_attempts": 1})
+    config = Config(
+        connect_timeout=CONNECT_TIMEOUT_S,
+        read_timeout=read_timeout_s,
+        retries={"mode": "standard", "total_max_attempts": attempts},
+    )
     try:
         # boto3's stubs have a literal for every service; ours is a parameter.
         client: Any = boto3.Session(region_name=region).client(service, endpoint_url=endpoint_url, config=config)  # type: ignore[call-overload]

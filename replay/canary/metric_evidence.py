@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from replay.aws import cloud_errors
+from replay.canary.assembler import LATE_S
 from replay.canary.batch import Batch, Key, Tally, merge
 from replay.canary.errors import EvidenceDownError
 from replay.canary.plan import ObjectiveSpec
@@ -125,6 +126,7 @@ class MetricEvidence:
             for name, limit_ms in counters(spec, reference)
         ]
         tallies: dict[Key, list[Tally]] = {}
+        seen_until_s = self._next_minute_s
         for candidate in (False, True):
             queries = [
                 *self._count_queries(candidate),
@@ -134,13 +136,19 @@ class MetricEvidence:
                 ),
             ]
             for minute_s, values in self._read(queries, self._next_minute_s, end_s, _PERIOD_S).items():
+                if not values.get("requests"):
+                    continue
+                seen_until_s = max(seen_until_s, minute_s + _PERIOD_S)
                 step = _step_of(spans, minute_s)
-                if step is None or not values.get("requests"):
+                if step is None:
                     continue
                 tally = self._tally(values, [name for name, _, _ in wanted])
                 tallies.setdefault(Key(step, False, candidate), []).append(tally)
-        self._next_minute_s = end_s
-        return Batch({key: merge(found) for key, found in tallies.items()})
+        # A minute in which neither arm has a request is late rather than quiet, until a later one has some.
+        late_s = now_s - seen_until_s
+        self._next_minute_s = max(seen_until_s, min(end_s, (now_s - LATE_S) // _PERIOD_S * _PERIOD_S))
+        note = f"metrics: nothing newer than {late_s / 60:.0f} min" if seen_until_s < end_s else None
+        return Batch({key: merge(found) for key, found in tallies.items()}, note=note)
 
     def _tally(self, values: Mapping[str, float], over: Iterable[str]) -> Tally:
         requests = int(values["requests"])

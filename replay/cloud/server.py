@@ -40,6 +40,7 @@ from replay.cloud.lambda_api import INVOKE_PATH, STREAM_PATH, InvokeApi
 from replay.cloud.lambda_plane.plane import LambdaPlane
 from replay.cloud.lambda_plane.settings import RECORDED_INIT_MS, PlaneSettings
 from replay.cloud.precise_loop import new_event_loop
+from replay.cloud.service_faults import FaultyServices
 from replay.errors import InputError, ReplayError
 from simulator.errors import SimulatorError
 from simulator.trace import read_trace
@@ -62,11 +63,13 @@ class Server:
         self.plane = LambdaPlane(catalog, logs, metrics, plane_settings(config, endpoint_url, work_dir))
         self._loop = asyncio.get_running_loop()
         self._background: set[asyncio.Future[Any]] = set()
+        self._faulty = FaultyServices(config.seed)
         application = install(
             self.plane,
             self._run_function,
             endpoint_url=endpoint_url,
             account_concurrency=config.account_concurrency,
+            visible_after_s=self._faulty.visible_after_s,
         )
         self._control_plane = WsgiBridge(application)
         self._invoke = InvokeApi(self.plane)
@@ -80,7 +83,7 @@ class Server:
             catalogue=self._bedrock.catalogue,
             meter=self._bedrock.meter,
         )
-        self._admin = AdminApi(self.plane, self._bedrock)
+        self._admin = AdminApi(self.plane, self._bedrock, self._faulty)
 
     async def start(self) -> None:
         """Start what runs on its own."""
@@ -105,6 +108,8 @@ class Server:
                 return await self._function_urls.handle(request, url, f"/{rest}")
             if path.startswith("/_tailcast/"):
                 return await self._admin.handle(request, path)
+        if (failed := await self._faulty.strike(request)) is not None:
+            return failed
         if host := _EXECUTE_API_HOST.match(request.host):
             return await self._gateway.handle(request, host["api"], path)
         if host := HOST.match(request.host):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from moto.apigateway.models import apigateway_backends
@@ -23,7 +24,14 @@ from replay.cloud.control_plane.logs import ExtendedLogsBackend
 from replay.cloud.control_plane.metrics import ExtendedCloudWatchBackend
 
 
-def install(plane: Plane, run_function: RunFunction, *, endpoint_url: str, account_concurrency: int) -> Any:
+def install(
+    plane: Plane,
+    run_function: RunFunction,
+    *,
+    endpoint_url: str,
+    account_concurrency: int,
+    visible_after_s: Callable[[str], float],
+) -> Any:
     """Extend moto in this process, once, before its first request; give its WSGI application.
 
     Moto makes a backend for an account and region when it is first asked for, from the class that its
@@ -39,10 +47,14 @@ def install(plane: Plane, run_function: RunFunction, *, endpoint_url: str, accou
         Address of this server.
     account_concurrency
         The account's concurrency limit.
+    visible_after_s
+        Signing name of a service → how late log lines and metrics can be read.
     """
     ExtendedLambdaBackend.plane = plane
     ExtendedLambdaBackend.account_concurrency = account_concurrency
     ExtendedLambdaBackend.endpoint_url = endpoint_url
+    ExtendedLogsBackend.visible_after_s = staticmethod(visible_after_s)
+    ExtendedCloudWatchBackend.visible_after_s = staticmethod(visible_after_s)
     DeployedFunction.run_function = staticmethod(run_function)
     ExtendedApiGatewayBackend.endpoint_url = endpoint_url
     extensions: tuple[tuple[BackendDict[Any], type], ...] = (

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import time
 from types import SimpleNamespace
-from typing import Any, Final, cast
+from typing import Any, ClassVar, Final, cast
 
 from moto.logs import urls as logs_urls
 from moto.logs.exceptions import InvalidParameterException, ResourceNotFoundException
@@ -29,6 +29,9 @@ MAX_BYTES_PER_PAGE: Final = 1024 * 1024
 
 class ExtendedLogsBackend(LogsBackend):
     """Moto's CloudWatch Logs, extended."""
+
+    visible_after_s: ClassVar[Callable[[str], float]] = staticmethod(lambda _: 0.0)
+    """How late a service's data can be read; set before the first request."""
 
     def __init__(self, region_name: str, account_id: str) -> None:
         super().__init__(region_name, account_id)
@@ -91,6 +94,8 @@ class ExtendedLogsBackend(LogsBackend):
         limit = _checked_limit(limit)
         matches = compile_pattern(filter_pattern)
         after = _read_token(log_group_name, next_token)
+        late_s = type(self).visible_after_s("logs")
+        until_ms = (time() - late_s) * 1000 if late_s else float("inf")
         low, high = start_time or 0, end_time if end_time is not None else float("inf")
         found: list[tuple[int, int, str, MotoLogEvent]] = []
         for name, stream in list(group.streams.items()):
@@ -102,6 +107,7 @@ class ExtendedLogsBackend(LogsBackend):
                 (event.timestamp, event.event_id, name, event)
                 for event in stream.events
                 if low <= event.timestamp <= high
+                and event.ingestion_time <= until_ms
                 and (event.timestamp, event.event_id) > after
                 and matches(event.message)
             )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from time import time
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 from moto.cloudwatch import urls as cloudwatch_urls
 from moto.cloudwatch.exceptions import (
@@ -33,6 +34,9 @@ from replay.cloud.lambda_plane.ports import MetricDatum
 
 class ExtendedCloudWatchBackend(CloudWatchBackend):
     """Moto's CloudWatch, extended."""
+
+    visible_after_s: ClassVar[Callable[[str], float]] = staticmethod(lambda _: 0.0)
+    """How late a service's data can be read; set before the first request."""
 
     def __init__(self, region_name: str, account_id: str) -> None:
         super().__init__(region_name, account_id)
@@ -114,6 +118,8 @@ class ExtendedCloudWatchBackend(CloudWatchBackend):
         # A range that begins within a period takes the whole period in, as CloudWatch rounds the start down.
         first_s = start_s // period_s * period_s
         key = metric_key(namespace, name, {d["Name"]: d["Value"] for d in dimensions or []})
+        if late_s := type(self).visible_after_s("monitoring"):
+            end_s = min(end_s, time() - late_s)
         periods = by_period(self.series.between(key, first_s, end_s, unit), period_s)
         rows = []
         for time_s, observations in periods:

@@ -3,14 +3,42 @@
 from __future__ import annotations
 
 import http.client
+import os
+import subprocess
+import sys
 import threading
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from click.testing import CliRunner, Result
+
+from replay.cli import main
 from replay.cloud import LocalCloud
 from tests.replay.cloud.support import deploy
+
+PLAN = """
+name: quick
+look_every: 1s
+history: 60s
+drain: 1s
+lease: 2s
+smoke: false
+inconclusive: pause
+steps:
+  - {weight: 40%, at_least: 2s, at_most: 90s, requests_per_arm: 20}
+  - {weight: 100%, at_least: 2s, at_most: 90s, requests_per_arm: 20}
+objectives:
+  - {metric: error_rate, tolerance: 0%, margin: 900%, negligible: 20%}
+  - {metric: p50, tolerance: 30%, margin: 150%}
+  - {metric: cold_share, tolerance: 400%, margin: 1900%, negligible: 20%}
+"""
+HISTORY = 80
+"""Requests that a baseline has answered before a rollout starts: its history."""
+MAIN = "from replay.cli import main; main()"
 
 HANDLER = """
     import json, os, random, threading, time
@@ -113,3 +141,67 @@ def weights(cloud: LocalCloud, function: str) -> dict[str, float]:
     extra = (answer.get("RoutingConfig") or {}).get("AdditionalVersionWeights") or {}
     found = {str(answer["FunctionVersion"]): 1 - sum(extra.values())}
     return {**found, **{name: float(weight) for name, weight in extra.items() if weight}}
+
+
+@dataclass(frozen=True)
+class Canary:
+    """The command line, on one function of one local cloud."""
+
+    cloud: LocalCloud
+    function: str
+    candidate: str
+    folder: Path
+    plan: str = PLAN
+
+    def arguments(self, command: str, *more: str) -> list[str]:
+        """Give a command's whole command line."""
+        return [
+            "canary", command, "--function", self.function, "--endpoint-url", self.cloud.endpoint_url,
+            "--region", "us-east-1", "--records", str(self.folder / "records"), *more,
+        ]  # fmt: skip
+
+    def start_arguments(self, *more: str, forecast: bool = False) -> list[str]:
+        """Write the plan down and give the command line that starts it."""
+        path = self.folder / "plan.yaml"
+        path.write_text(self.plan)
+        extra = [] if forecast else ["--no-forecast"]
+        return self.arguments(
+            "start", "--baseline", "1", "--candidate", self.candidate, "--plan", str(path), "--json", *extra, *more
+        )
+
+    def invoke(self, arguments: Sequence[str]) -> Result:
+        """Run a command line in this process; the cloud's environment must be set."""
+        return CliRunner().invoke(main, list(arguments), catch_exceptions=False)
+
+    def run(self, command: str, *more: str) -> Result:
+        """Run a command with ``--json``."""
+        return self.invoke(self.arguments(command, *more, "--json"))
+
+    def process(self, project: Path, arguments: Sequence[str], code: str = MAIN, *first: str) -> subprocess.Popen[str]:
+        """Run a command line in a process of its own."""
+        return subprocess.Popen(
+            [sys.executable, "-c", code, *first, *arguments],
+            cwd=project,
+            env={**os.environ, **self.cloud.environment()},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def weights(self) -> dict[str, float]:
+        """Give where ``live`` points."""
+        return weights(self.cloud, self.function)
+
+    def await_shift(self, process: subprocess.Popen[str], deadline_s: float = 90.0) -> None:
+        """Return once the candidate has a share of the requests."""
+        await_true(lambda: self.weights() != {"1": 1.0} or process.poll() is not None, deadline_s)
+        if process.poll() is not None:
+            raise AssertionError(f"it ended before its first shift: {process.communicate()}")
+
+
+def await_true(holds: Callable[[], bool], deadline_s: float = 90.0) -> None:
+    """Return once ``holds``; fail where it does not in time."""
+    end_s = time.monotonic() + deadline_s
+    while not holds():
+        assert time.monotonic() < end_s, f"not so within {deadline_s} s"
+        time.sleep(0.1)

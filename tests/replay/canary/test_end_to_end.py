@@ -3,75 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
+from itertools import count
 
 import pytest
-from click.testing import CliRunner
 
-from replay.cli import main
-from replay.cloud import CloudConfig, LocalCloud
-from tests.replay.canary.support import Load, deploy_pair, weights
+from replay.canary.journal import DynamoJournal
+from tests.replay.canary.support import HISTORY, PLAN, Load
 
-PLAN = """
-name: quick
-look_every: 1s
-history: 60s
-drain: 2s
-smoke: false
-inconclusive: pause
-steps:
-  - {weight: 40%, at_least: 4s, at_most: 60s, requests_per_arm: 20}
-  - {weight: 100%, at_least: 4s, at_most: 60s, requests_per_arm: 20}
-objectives:
-  - {metric: error_rate, tolerance: 0%, margin: 900%, negligible: 20%}
-  - {metric: p50, tolerance: 30%, margin: 150%}
-  - {metric: cold_share, tolerance: 400%, margin: 1900%, negligible: 20%}
-"""
-
-
-@pytest.fixture(scope="module")
-def cloud() -> Iterator[LocalCloud]:
-    with LocalCloud(CloudConfig(keep_alive_s=120, seed=7, init="replayed")) as running:
-        yield running
-
-
-@pytest.fixture
-def plan(tmp_path: Path) -> Path:
-    path = tmp_path / "plan.yaml"
-    path.write_text(PLAN)
-    return path
-
-
-def _arguments(cloud: LocalCloud, function: str, folder: Path, *more: str) -> list[str]:
-    return [
-        "--function", function, "--endpoint-url", cloud.endpoint_url, "--region", "us-east-1",
-        "--records", str(folder / "records"), *more,
-    ]  # fmt: skip
-
-
-def _start(cloud: LocalCloud, function: str, version: str, plan: Path, *more: str) -> list[str]:
-    return [
-        "canary", "start", *_arguments(cloud, function, plan.parent), "--baseline", "1", "--candidate", version,
-        "--plan", str(plan), "--no-forecast", "--json", *more,
-    ]  # fmt: skip
-
-
-@pytest.fixture
-def run(cloud: LocalCloud, monkeypatch: pytest.MonkeyPatch) -> Any:
-    for name, value in cloud.environment().items():
-        monkeypatch.setenv(name, value)
-
-    def invoke(*arguments: str) -> Any:
-        return CliRunner().invoke(main, list(arguments), catch_exceptions=False)
-
-    return invoke
+SLOWLY = PLAN.replace("at_least: 2s", "at_least: 50s")
 
 
 @pytest.mark.slow
@@ -85,44 +26,44 @@ def run(cloud: LocalCloud, monkeypatch: pytest.MonkeyPatch) -> Any:
     ],
     ids=["good", "slow", "erroring", "cold-storming"],
 )
-def test_candidates_meet_what_they_deserve(cloud, run, plan, candidate, outcome, because):
-    function, version = deploy_pair(cloud, **candidate)
-    with Load(cloud, function) as load:
-        load.wait_for(150)
-        result = run(*_start(cloud, function, version, plan))
-        at_end = weights(cloud, function)
+def test_candidates_meet_what_they_deserve(cloud, make_canary, candidate, outcome, because):
+    canary = make_canary(**candidate)
+    with Load(cloud, canary.function) as load:
+        load.wait_for(HISTORY)
+        result = canary.invoke(canary.start_arguments())
+        at_end = canary.weights()
         served = load.answered
-        time.sleep(1)
-        assert load.answered > served, "the traffic is not served any more"
+        load.wait_for(served + 10)
     document = json.loads(result.stdout)
     assert document["outcome"] == outcome, result.output
     assert because in document["text"]
-    assert at_end == ({version: 1.0} if outcome == "promoted" else {"1": 1.0})
+    assert at_end == ({canary.candidate: 1.0} if outcome == "promoted" else {"1": 1.0})
     assert result.exit_code == (0 if outcome == "promoted" else 1)
     assert load.unserved == []
     if outcome == "rolled_back":
         assert document["rollback_took_s"] <= 5
     else:
-        alias = cloud.client("lambda").get_alias(FunctionName=function, Name="baseline")
-        assert alias["FunctionVersion"] == version
-    listing = run("canary", "history", *_arguments(cloud, function, plan.parent), "--json")
-    assert [row["outcome"] for row in json.loads(listing.stdout)] == [outcome]
-    status = run("canary", "status", *_arguments(cloud, function, plan.parent), "--json")
-    assert json.loads(status.stdout)["state"] == outcome
-    assert "error_rate" in run("canary", "status", *_arguments(cloud, function, plan.parent)).stdout
+        alias = cloud.client("lambda").get_alias(FunctionName=canary.function, Name="baseline")
+        assert alias["FunctionVersion"] == canary.candidate
+    assert [row["outcome"] for row in json.loads(canary.run("history").stdout)] == [outcome]
+    assert json.loads(canary.run("status").stdout)["state"] == outcome
+    assert "error_rate" in canary.invoke(canary.arguments("status")).stdout
 
 
 KILLER = """
 import os, signal, sys
 from replay.canary.journal import DynamoJournal
-place, after = int(sys.argv[1]), sys.argv[2] == "after"
-append = DynamoJournal.append
+skip, when = int(sys.argv[1]), sys.argv[2]
+append, seen = DynamoJournal.append, []
 def killing(self, lease, line):
-    if line.number == place and not after:
+    mine = line.kind not in ("look", "note") and len(seen) == skip
+    if mine and when == "before":
         os.kill(os.getpid(), signal.SIGKILL)
     append(self, lease, line)
-    if line.number == place:
+    if mine:
         os.kill(os.getpid(), signal.SIGKILL)
+    if line.kind not in ("look", "note"):
+        seen.append(line)
 DynamoJournal.append = killing
 from replay.cli import main
 main(sys.argv[3:])
@@ -130,100 +71,124 @@ main(sys.argv[3:])
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("place", "when"), [(0, "before"), (1, "after"), (2, "before"), (3, "after")])
-def test_kill_9_of_the_controller(cloud, run, plan, project, place, when):
-    """Real processes, real SIGKILL, at the lines around a shift (the simulated test does every line of a rollout)."""
-    function, version = deploy_pair(cloud)
-    environment = {**os.environ, **cloud.environment()}
-    with Load(cloud, function, rate_rps=20) as load:
-        load.wait_for(150)
-        killed = subprocess.run(
-            [sys.executable, "-c", KILLER, str(place), when, *_start(cloud, function, version, plan)],
-            cwd=project,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
-        assert killed.returncode == -signal.SIGKILL, killed.stderr
-        if place == 0 and when == "before":
-            assert weights(cloud, function) == {"1": 1.0}
-            return
-        held = run("canary", "resume", *_arguments(cloud, function, plan.parent), "--json")
-        # Its lease has not run out yet: a second controller must not act, but it may ask.
-        assert "asked to go on" in held.output
-        time.sleep(21)
-        resumed = run("canary", "resume", *_arguments(cloud, function, plan.parent), "--json")
-    assert json.loads(resumed.stdout)["outcome"] == "promoted", resumed.output
-    assert weights(cloud, function) == {version: 1.0}
+@pytest.mark.parametrize("first", ["before", "after"])
+def test_kill_9_at_every_line(cloud, make_canary, project, first):
+    """One rollout, twelve dead controllers: SIGKILL at each line that is no look, before and after it by turns.
+
+    Each is followed by `resume`. The simulated test kills at looks too, and on both sides of every line.
+    """
+    canary = make_canary()
+    scope = f"{canary.function}:live"
+    with Load(cloud, canary.function, rate_rps=20) as load:
+        load.wait_for(HISTORY)
+        command, skip, when, kills = canary.start_arguments(), 0, first, 0
+        for _ in count():
+            process = canary.process(project, command, KILLER, str(skip), when)
+            stdout, stderr = process.communicate(timeout=120)
+            if process.returncode != -signal.SIGKILL:
+                break
+            kills += 1
+            journal = DynamoJournal(cloud.client("dynamodb"), scope)
+            if kills == 1 and when == "before":
+                # Nothing is written, so nothing may have happened.
+                assert canary.weights() == {"1": 1.0}
+                assert journal.rollouts() == []
+                time.sleep(2.1)
+                skip, when = 1, "after"
+                continue
+            time.sleep(2.1)
+            command = canary.arguments("resume", "--json")
+            # A line that was not written is the next controller's; it dies after the one that follows.
+            skip, when = (1, "after") if when == "before" else (0, "before")
+        lines = DynamoJournal(cloud.client("dynamodb"), scope).lines(json.loads(stdout)["rollout"])
+    assert json.loads(stdout)["outcome"] == "promoted", stderr
+    assert canary.weights() == {canary.candidate: 1.0}
     assert load.unserved == []
+    assert [line.number for line in lines] == list(range(len(lines)))
+    assert [line.token for line in lines] == sorted(line.token for line in lines)
+    kinds = [line.kind for line in lines if line.kind not in ("look", "note", "resumed")]
+    assert kills >= len(kinds) - 1
+    assert kinds.count("finished") == kinds.count("started") == 1
 
 
 @pytest.mark.slow
-def test_abort_needs_lambda_alone(cloud, run, plan):
+def test_abort_needs_lambda_alone(cloud, make_canary):
     """A journal that does not answer, a controller that is gone: one call all the same."""
-    function, version = deploy_pair(cloud)
-    client = cloud.client("lambda")
-    client.update_alias(FunctionName=function, Name="live", RoutingConfig={"AdditionalVersionWeights": {version: 0.4}})
+    canary = make_canary()
+    cloud.client("lambda").update_alias(
+        FunctionName=canary.function, Name="live", RoutingConfig={"AdditionalVersionWeights": {canary.candidate: 0.4}}
+    )
     began = time.monotonic()
-    result = run(
-        "canary", "abort", *_arguments(cloud, function, plan.parent, "--journal", "/proc/nowhere"),
-        "--to-version", "1", "--json",
-    )  # fmt: skip
+    result = canary.run("abort", "--journal", "/proc/nowhere", "--to-version", "1")
     assert time.monotonic() - began < 5
     assert result.exit_code == 0, result.output
-    assert weights(cloud, function) == {"1": 1.0}
+    assert canary.weights() == {"1": 1.0}
     assert json.loads(result.stdout)["version"] == "1"
 
 
 @pytest.mark.slow
-def test_weights_changed_by_hand_and_an_abort_from_elsewhere(cloud, run, plan, project):
-    for hand in (True, False):
-        function, version = deploy_pair(cloud)
-        plan.write_text(PLAN.replace("at_least: 4s", "at_least: 50s"))
-        with Load(cloud, function, rate_rps=20) as load:
-            load.wait_for(150)
-            process = subprocess.Popen(
-                [sys.executable, "-c", "from replay.cli import main; main()", *_start(cloud, function, version, plan)],
-                cwd=project,
-                env={**os.environ, **cloud.environment()},
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-            )
-            end = time.monotonic() + 60
-            while weights(cloud, function) == {"1": 1.0} and time.monotonic() < end:
-                time.sleep(0.2)
-            if hand:
-                cloud.client("lambda").update_alias(
-                    FunctionName=function, Name="live", RoutingConfig={"AdditionalVersionWeights": {version: 0.77}}
-                )
-            else:
-                aborted = run("canary", "abort", *_arguments(cloud, function, plan.parent), "--json")
-                assert json.loads(aborted.stdout)["took_s"] < 5
-                assert weights(cloud, function) == {"1": 1.0}
-            stdout, stderr = process.communicate(timeout=60)
-        assert process.returncode == 1, stderr
-        assert json.loads(stdout)["outcome"] == ("stopped" if hand else "rolled_back")
-        assert weights(cloud, function) == ({"1": pytest.approx(0.23), version: 0.77} if hand else {"1": 1.0})
+@pytest.mark.parametrize("who", ["by hand", "abort"])
+def test_weights_changed_by_hand_and_an_abort_from_elsewhere(cloud, make_canary, project, who):
+    canary = make_canary(SLOWLY)
+    with Load(cloud, canary.function, rate_rps=20) as load:
+        load.wait_for(HISTORY)
+        process = canary.process(project, canary.start_arguments())
+        canary.await_shift(process)
+        if who == "by hand":
+            changed = {"AdditionalVersionWeights": {canary.candidate: 0.77}}
+            cloud.client("lambda").update_alias(FunctionName=canary.function, Name="live", RoutingConfig=changed)
+        else:
+            aborted = canary.run("abort")
+            assert json.loads(aborted.stdout)["took_s"] < 5
+            assert canary.weights() == {"1": 1.0}
+        stdout, stderr = process.communicate(timeout=90)
+    assert process.returncode == 1, stderr
+    hand = who == "by hand"
+    assert json.loads(stdout)["outcome"] == ("stopped" if hand else "rolled_back")
+    assert canary.weights() == ({"1": pytest.approx(0.23), canary.candidate: 0.77} if hand else {"1": 1.0})
 
 
 @pytest.mark.slow
-def test_the_preflight_refuses_what_would_fail_later(cloud, run, plan):
-    function, _ = deploy_pair(cloud)
-    nowhere = run(*_start(cloud, function, "99", plan))
+def test_sigterm_gives_the_lease_back_and_another_controller_goes_on(cloud, make_canary, project):
+    # A lease so long that only giving it back can explain who holds it afterwards.
+    canary = make_canary(PLAN.replace("lease: 2s", "lease: 600s").replace("at_least: 2s", "at_least: 6s"))
+    journal = DynamoJournal(cloud.client("dynamodb"), f"{canary.function}:live")
+    with Load(cloud, canary.function, rate_rps=20) as load:
+        load.wait_for(HISTORY)
+        process = canary.process(project, canary.start_arguments())
+        canary.await_shift(process)
+        at_stop = canary.weights()
+        # While it holds the lease a second controller must not act, but it may ask.
+        assert "asked to go on" in canary.run("resume").output
+        process.send_signal(signal.SIGTERM)
+        _, stderr = process.communicate(timeout=60)
+        assert process.returncode == 128 + signal.SIGTERM, stderr
+        assert "resume` goes on" in stderr
+        assert "Traceback" not in stderr
+        assert journal.holder(time.time()) is None
+        assert "SIGTERM" in journal.lines(journal.rollouts()[-1])[-1].data["text"]
+        assert canary.weights() == at_stop
+        resumed = canary.run("resume")
+    assert json.loads(resumed.stdout)["outcome"] == "promoted", resumed.output
+    assert load.unserved == []
+
+
+@pytest.mark.slow
+def test_the_preflight_refuses_what_would_fail_later(cloud, make_canary):
+    canary = make_canary()
+    nowhere = canary.invoke(canary.start_arguments("--candidate", "99"))
     assert nowhere.exit_code == 1
     assert "version 99" in nowhere.output
     assert "history cannot be read" in nowhere.output
-    same = run(*_start(cloud, function, "1", plan))
+    same = canary.invoke(canary.start_arguments("--candidate", "1"))
     assert "both version 1" in same.output
     cloud.client("lambda").add_permission(
-        FunctionName=function, StatementId="x", Action="lambda:InvokeFunction", Principal="apigateway.amazonaws.com"
-    )
-    unpermitted = run(*_start(cloud, function, "2", plan))
+        FunctionName=canary.function, StatementId="x", Action="lambda:InvokeFunction",
+        Principal="apigateway.amazonaws.com",
+    )  # fmt: skip
+    unpermitted = canary.invoke(canary.start_arguments())
     assert "its alias live may not" in unpermitted.output
-    plan.write_text(PLAN.replace("smoke: false", 'smoke: {requests: 1, payload: "{}"}'))
-    crashing, version = deploy_pair(cloud, FAIL="1.0")
-    smoked = run(*_start(cloud, crashing, version, plan))
+    crashing = make_canary(PLAN.replace("smoke: false", 'smoke: {requests: 1, payload: "{}"}'), FAIL="1.0")
+    smoked = crashing.invoke(crashing.start_arguments())
     assert "smoke test 1 of 1" in smoked.output
-    assert weights(cloud, crashing) == {"1": 1.0}
+    assert crashing.weights() == {"1": 1.0}
