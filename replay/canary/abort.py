@@ -46,9 +46,15 @@ def abort_now(place: Place, function: str, alias: str, to_version: str | None) -
     rollout = str(record["rollout"]) if record else None
     if baseline is None:
         # Another machine started it: only the journal knows.
-        journal = open_journal(place, Target(function, alias, "", ""))
-        rollouts = journal.rollouts()
-        state = fold(journal.lines(rollouts[-1], looks=True)) if rollouts else None
+        try:
+            journal = open_journal(place, Target(function, alias, "", ""))
+            rollouts = journal.rollouts()
+            state = fold(journal.lines(rollouts[-1], looks=True)) if rollouts else None
+        except JournalDownError as error:
+            raise InputError(
+                f"{function}:{alias}: this machine knows of no rollout, and the journal does not say ({error}); "
+                "name the version to go back to with --to-version"
+            ) from error
         if state is None or state.start is None:
             raise InputError(
                 f"{function}:{alias}: no rollout is known; name the version to go back to with --to-version"

@@ -87,21 +87,24 @@ class Place:
         ``dynamodb`` or ``dynamodb:TABLE``, or a folder.
     folder
         For the record of running rollouts.
+    may_create
+        Whether a start may make the journal's table where there is none: not where Terraform has one.
     """
 
     region: str | None
     endpoint_url: str | None
     journal: str
     folder: Path
+    may_create: bool = True
 
 
-def open_journal(place: Place, target: Target) -> Journal:
-    """Open the journal; a table that does not exist is made.
+def open_journal(place: Place, target: Target, *, create: bool = False) -> Journal:
+    """Open the journal; with ``create``, a table that does not exist is made where that is allowed.
 
     Raises
     ------
     JournalDownError
-        DynamoDB does not answer.
+        DynamoDB does not answer, or has no such table.
     """
     kind, _, name = place.journal.partition(":")
     scope = f"{target.function}:{target.alias}"
@@ -109,7 +112,7 @@ def open_journal(place: Place, target: Target) -> Journal:
         return FileJournal(Path(place.journal) / f"{target.function}-{target.alias}")
     client = quick_client("dynamodb", region=place.region, endpoint_url=place.endpoint_url)
     journal = DynamoJournal(client, scope, name) if name else DynamoJournal(client, scope)
-    journal.ensure_table()
+    journal.ensure_table(create=create and place.may_create)
     return journal
 
 

@@ -21,10 +21,11 @@ from replay.canary.plan import Plan
 from replay.canary.ports import EvidenceSource
 from replay.canary.preflight import Finding, Target
 from replay.canary.reference import Reference
+from replay.canary.target_platform import target_platform
 from replay.errors import CloudError
 from replay.record import Settle, function_log_group, record
 from simulator.errors import SimulatorError
-from simulator.platform import BASELINE, OPTIMIZED, Platform, VersionSettings
+from simulator.platform import BASELINE, OPTIMIZED
 from simulator.trace import Trace, read_trace
 
 _CANDIDATE_FROM: Final = timedelta(days=1)
@@ -79,16 +80,32 @@ def prepare(
     *,
     baseline_trace: Path | None,
     candidate_trace: Path | None,
+    platform_file: Path | None,
     with_forecast: bool,
     seed: int,
     say: Say,
 ) -> Prepared:
     """Check, measure, forecast.
 
+    Parameters
+    ----------
+    baseline_trace, candidate_trace
+        What the forecast is fitted to; None for the logs.
+    platform_file
+        Laid over the platform that is found; None for none.
+    with_forecast
+        Whether to forecast at all.
+    seed
+        Of the forecast.
+    say
+        Told what is under way.
+
     Raises
     ------
     CloudError
         AWS does not answer: nothing can be said before the start.
+    ParameterError
+        ``platform_file`` is no platform.
     """
     functions = make_client("lambda", region=place.region, endpoint_url=place.endpoint_url)
     say(
@@ -116,7 +133,9 @@ def prepare(
     expectation = None
     if with_forecast:
         say("forecasting", {"why": f"{len(plan.steps)} steps at {reference.requests_per_s:.2g} requests/s"})
-        expectation, more = _forecast(place, target, plan, reference, baseline_trace, candidate_trace, seed)
+        expectation, more = _forecast(
+            place, target, plan, reference, (baseline_trace, candidate_trace), platform_file, seed
+        )
         findings += more
     else:
         findings.append(Finding("warn", "started without a forecast"))
@@ -128,10 +147,11 @@ def _forecast(
     target: Target,
     plan: Plan,
     reference: Reference,
-    baseline_trace: Path | None,
-    candidate_trace: Path | None,
+    traces: tuple[Path | None, Path | None],
+    platform_file: Path | None,
     seed: int,
 ) -> tuple[Expectation | None, list[Finding]]:
+    baseline_trace, candidate_trace = traces
     try:
         baseline = (
             read_trace(baseline_trace)
@@ -154,7 +174,8 @@ def _forecast(
             ]
     rate = reference.requests_per_s or 1.0
     try:
-        expectation = expect(plan, baseline, candidate, _platform(place, target), rate_rps=rate, seed=seed)
+        platform = target_platform(place, target, platform_file)
+        expectation = expect(plan, baseline, candidate, platform, rate_rps=rate, seed=seed)
     except SimulatorError as error:
         return None, [Finding("refuse", f"no forecast: {error}")]
     found = [Finding("refuse", f"the forecast fails the plan at {text}") for text in expectation.failures]
@@ -179,18 +200,3 @@ def _recorded(place: Place, target: Target, variant: str, back: timedelta) -> Tr
     if frame.height == 0:
         raise CloudError(f"no request of version {version} in the logs of the last {back}")
     return recording.trace.select(pl.col("version") == version)
-
-
-def _platform(place: Place, target: Target) -> Platform:
-    """Give the platform as Lambda describes the two versions."""
-    functions = make_client("lambda", region=place.region, endpoint_url=place.endpoint_url)
-    versions = {}
-    for name, version in ((BASELINE, target.baseline), (OPTIMIZED, target.candidate)):
-        answer = functions.get_function_configuration(FunctionName=target.function, Qualifier=version)
-        provisioned = preflight.concurrency(functions, target.function, version)
-        versions[name] = VersionSettings(
-            provisioned=provisioned[1] if provisioned else 0,
-            timeout_s=float(answer["Timeout"]),
-            memory_mb=int(answer["MemorySize"]),
-        )
-    return Platform(versions=versions)

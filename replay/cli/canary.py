@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -54,7 +54,7 @@ def _where(command: Callable[..., None]) -> Callable[..., None]:
             "--journal",
             default="dynamodb",
             show_default=True,
-            help="dynamodb, dynamodb:TABLE, or a folder on this machine.",
+            help="dynamodb (the environment's table, or tailcast-canary), dynamodb:TABLE, or a folder of this machine.",
         ),
         click.option(
             "--records",
@@ -107,7 +107,14 @@ def canary() -> None:
 @click.option(
     "--candidate-trace", type=click.Path(path_type=Path), help="Trace for the forecast. Default: from the logs."
 )
+@click.option(
+    "--platform",
+    "platform_file",
+    type=click.Path(path_type=Path),
+    help="Platform for the forecast (YAML), laid over what Lambda says.",
+)
 @click.option("--no-forecast", is_flag=True, help="Start without a forecast.")
+@click.option("--no-create-journal", is_flag=True, help="Refuse where the journal's table does not exist.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the forecast.")
 @click.option("--force", is_flag=True, help="Start although the preflight refuses; the journal keeps why.")
 @click.option("--check-only", is_flag=True, help="Preflight and forecast, then stop.")
@@ -119,7 +126,9 @@ def start(
     candidate: str | None,
     baseline_trace: Path | None,
     candidate_trace: Path | None,
+    platform_file: Path | None,
     no_forecast: bool,
+    no_create_journal: bool,
     seed: int,
     force: bool,
     check_only: bool,
@@ -147,6 +156,7 @@ def start(
         plan,
         baseline_trace=baseline_trace,
         candidate_trace=candidate_trace,
+        platform_file=platform_file,
         with_forecast=not no_forecast,
         seed=seed,
         say=say,
@@ -159,7 +169,7 @@ def start(
         )
     if check_only:
         return
-    journal = open_journal(place, target)
+    journal = open_journal(place, target, create=not no_create_journal)
     _refuse_unfinished(journal)
     world = live_world(place, target, plan, journal, prepared.evidence, deployment, say)
     name = rollout_id(time.time())
@@ -234,8 +244,8 @@ def abort(where: Where, to_version: str | None, as_json: bool) -> None:
     """Send everything to the baseline: one call to Lambda, which needs neither CloudWatch nor the journal."""
     from replay.canary.abort import abort_now
 
-    function = where.function or _function_of(where)
-    outcome = abort_now(_place(where), function, where.alias, to_version)
+    place, function = _located(where)
+    outcome = abort_now(place, function, where.alias, to_version)
     show.said(outcome.text, as_json=as_json, **outcome.facts)
 
 
@@ -269,8 +279,8 @@ def history(where: Where, rollout: str | None, looks: bool, as_json: bool) -> No
     from replay.canary.preflight import Target
     from replay.canary.report import listing
 
-    place = _place(where)
-    journal = open_journal(place, Target(where.function or _function_of(where), where.alias, "", ""))
+    place, function = _located(where)
+    journal = open_journal(place, Target(function, where.alias, "", ""))
     show.history(listing(journal, rollout, looks=looks), as_json=as_json)
 
 
@@ -348,12 +358,23 @@ def _deployment(where: Where) -> Any:
     )
 
 
-def _function_of(where: Where) -> str:
+def _located(where: Where) -> tuple[Any, str]:
+    """Give place and function."""
     from replay.deploy import describe
 
+    if where.function is not None:
+        return _place(where), where.function
     if where.env is None:
         raise InputError("name the alias: --env ENV, or --function NAME")
-    return describe(_deployment(where)).function_name
+    found = describe(_deployment(where))
+    return _with_own_journal(_place(where), found.journal_table), found.function_name
+
+
+def _with_own_journal(place: Any, table: str | None) -> Any:
+    """Take the environment's table unless another journal is named; Terraform makes it, and nobody else."""
+    if table is None or place.journal != "dynamodb":
+        return place
+    return replace(place, journal=f"dynamodb:{table}", may_create=False)
 
 
 def _resolve(where: Where, baseline: str | None, candidate: str | None) -> tuple[Any, Any, Any]:
@@ -374,6 +395,7 @@ def _resolve(where: Where, baseline: str | None, candidate: str | None) -> tuple
         raise InputError(
             f"env {where.env}: no {missing} is deployed; tailcast deploy --env {where.env} --variant {missing}"
         )
+    place = _with_own_journal(place, found.journal_table)
     return place, Target(found.function_name, where.alias, old, new), request
 
 
@@ -383,8 +405,7 @@ def _running(where: Where, *, ended: bool = False) -> tuple[Any, Any, Any]:
     from replay.canary.preflight import Target
     from replay.canary.state import fold
 
-    place = _place(where)
-    function = where.function or _function_of(where)
+    place, function = _located(where)
     journal = open_journal(place, Target(function, where.alias, "", ""))
     rollouts = journal.rollouts()
     if not rollouts:

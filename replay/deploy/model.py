@@ -117,6 +117,8 @@ class Deployment:
     """Published version → provisioned concurrency."""
     changed: bool
     """False where everything was as asked already."""
+    journal_table: str | None = None
+    """Table of `tailcast canary`; None where the environment has none."""
     endpoint_url: str | None = None
     stream_url: str | None = None
     """Function URL of the streaming function, with a slash at its end: ``POST stream``; None where it is off."""

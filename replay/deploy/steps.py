@@ -331,6 +331,7 @@ class _Session:
                 alias_names=outputs["alias_names"],
                 models=outputs["models"],
                 provisioned_versions=outputs["provisioned_versions"],
+                journal_table=outputs.get("canary_journal_table"),
                 changed=self.changes > 0,
                 endpoint_url=self.request.endpoint_url,
                 stream_url=(outputs.get("streaming") or {}).get("url"),

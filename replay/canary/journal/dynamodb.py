@@ -40,8 +40,14 @@ class DynamoJournal:
         self._scope = scope
         self._table = table
 
-    def ensure_table(self) -> bool:
-        """Make the table where it does not exist; True where it was made. Billed per request: idle it costs nothing."""
+    def ensure_table(self, *, create: bool = True) -> bool:
+        """Make the table where it does not exist; True where it was made. Billed per request: idle it costs nothing.
+
+        Raises
+        ------
+        JournalDownError
+            DynamoDB does not answer; or there is no table, and none is to be made.
+        """
         from botocore.exceptions import ClientError
 
         with self._answering("making the table"):
@@ -51,6 +57,11 @@ class DynamoJournal:
             except ClientError as error:
                 if error_code(error) != "ResourceNotFoundException":
                     raise
+                if not create:
+                    raise JournalDownError(
+                        f"journal {self._table}: there is no such table; `tailcast deploy` makes an environment's, "
+                        "`tailcast canary start --function` the one of a function by itself"
+                    ) from error
             try:
                 self._client.create_table(
                     TableName=self._table,

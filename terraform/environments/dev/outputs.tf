@@ -82,3 +82,8 @@ output "observability" {
     topic_arn = module.observability[0].topic_arn
   } : null
 }
+
+output "canary_journal_table" {
+  description = "Table in which `tailcast canary` writes rollouts down; null where there is none."
+  value       = one(module.journal[*].table_name)
+}

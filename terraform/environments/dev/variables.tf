@@ -316,6 +316,15 @@ variable "observability" {
   default     = {}
 }
 
+variable "canary_journal" {
+  type = object({
+    enabled                = optional(bool, true)
+    point_in_time_recovery = optional(bool, true)
+  })
+  description = "Table in which `tailcast canary` writes rollouts down: whether the environment has one, and whether it can be brought back to any second of the last 35 days. Idle it costs nothing."
+  default     = {}
+}
+
 variable "monthly_budget_usd" {
   type        = number
   description = "What the environment may cost a month, in USD, before observability.emails hear of it; null for no budget."

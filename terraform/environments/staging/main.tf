@@ -193,6 +193,16 @@ module "observability" {
   sns_kms_key_id       = var.kms_key_arn == "" ? null : var.kms_key_arn
 }
 
+module "journal" {
+  source = "../../modules/journal"
+  count  = var.canary_journal.enabled ? 1 : 0
+
+  name                   = "${local.prefix}-canary"
+  kms_key_arn            = var.kms_key_arn
+  point_in_time_recovery = var.canary_journal.point_in_time_recovery
+  deletion_protection    = var.deletion_protection
+}
+
 module "budget" {
   source = "../../modules/budget"
   count  = var.monthly_budget_usd == null ? 0 : 1

@@ -6,12 +6,13 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 import pytest
 
-from replay.canary.errors import EvidenceDownError, ForeignChangeError
+from replay.canary.errors import EvidenceDownError, ForeignChangeError, JournalDownError
 from replay.canary.gates import Gates, alarms_now, ask
 from replay.canary.live import Place, evidence_for, live_alias, open_journal, recall, remember
 from replay.canary.live_alias import LambdaAlias, quick_client
@@ -236,6 +237,10 @@ def test_what_an_abort_needs_is_remembered(cloud, credentials, tmp_path):
     assert found is not None
     assert (found["baseline"], found["rollout"]) == ("1", "r1")
     assert live_alias(place, target).read().weights == {"1": 1.0}
-    assert list(open_journal(place, target).rollouts()) == []
+    with pytest.raises(JournalDownError, match="there is no such table"):
+        open_journal(replace(place, journal="dynamodb:absent"), target)
+    with pytest.raises(JournalDownError, match="there is no such table"):
+        open_journal(replace(place, journal="dynamodb:absent", may_create=False), target, create=True)
+    assert list(open_journal(place, target, create=True).rollouts()) == []
     plan = Plan("p", (Step(1.0, 1, 2),), (objective("error_rate"),), source="metrics")
     assert isinstance(evidence_for(place, target, plan), MetricEvidence)
