@@ -10,7 +10,6 @@ long, environments that do not live. Failures are laid over the outcomes; an ans
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -24,6 +23,7 @@ from replay.canary.rehearse.world import EPOCH_S, LONGEST_REQUEST_S
 from replay.canary.requests import Requests
 from simulator.draws import Draws, Randomness, Use
 from simulator.engine.outcomes import Outcomes, Status
+from simulator.engine.select import Simulate
 from simulator.errors import ParameterError
 from simulator.forecast import rows_of
 from simulator.platform import BASELINE, Platform
@@ -33,7 +33,6 @@ from simulator.service import ServiceFit, fit_services
 from simulator.trace import Trace, make_trace
 
 Bools = NDArray[np.bool_]
-Simulate = Callable[[Draws, Platform, Rollout], Outcomes]
 
 _WARM_UP_S: Final = 300.0
 """The baseline's pool fills for so long before its history is looked at."""
