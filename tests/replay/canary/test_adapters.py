@@ -126,6 +126,12 @@ def test_metrics_by_version_count_what_the_versions_did(cloud):
     assert reference.unseen == ("cold_share",)
     assert 15 <= reference.threshold_ms["p50"] <= 45
     spans = [StepSpan(0, now_s - 600)]
+    # CloudWatch is five minutes late: nothing to see yet, which is said; what comes then is counted then.
+    cloud.control("PUT", "/_tailcast/faults", {"monitoring": {"visible_after_s": 300}})
+    late = source.look(spans, reference, now_s - 600, now_s + 230)
+    cloud.control("PUT", "/_tailcast/faults", {})
+    assert late.tallies == {}
+    assert "nothing newer than" in str(late.note)
     batch = source.look(spans, reference, now_s - 600, now_s + 240)
     seen = {arm: batch.requests(candidate=arm) for arm in (False, True)}
     assert sum(seen.values()) == load.answered
