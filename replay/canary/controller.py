@@ -343,13 +343,14 @@ class Controller:
                 with heartbeat(world.journal, self._lease, lease_s(self.start.plan), world.clock):
                     world.promotion.pin()
                 self._append("done", {"action": "pin"})
-            self._drain()
-            self._append("intent", {"action": "release"})
-            if self._unwritten:
-                return
-            with heartbeat(world.journal, self._lease, lease_s(self.start.plan), world.clock):
-                world.promotion.release()
-            self._append("done", {"action": "release"})
+            if not self.state.released:
+                self._drain()
+                self._append("intent", {"action": "release"})
+                if self._unwritten:
+                    return
+                with heartbeat(world.journal, self._lease, lease_s(self.start.plan), world.clock):
+                    world.promotion.release()
+                self._append("done", {"action": "release"})
         except (CloudError, JournalDownError) as error:
             self._say_once(f"promotion is not complete, trying on: {error}")
             return

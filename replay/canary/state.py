@@ -67,6 +67,8 @@ class RolloutState:
         The last decision that has not been carried out wholly, or None.
     pinned
         Whether the candidate is the baseline in Terraform's eyes already.
+    released
+        Whether what kept the old version warm is given up already.
     paused
         Why, or None.
     seen_until_s
@@ -80,6 +82,7 @@ class RolloutState:
     decided: str | None = None
     why: str = ""
     pinned: bool = False
+    released: bool = False
     paused: str | None = None
     seen_until_s: float = 0.0
     commands_until_s: float = 0.0
@@ -126,7 +129,12 @@ def advance(state: RolloutState, line: Line) -> RolloutState:
         if data["action"] == "weight":
             spans = (*state.spans, StepSpan(int(data["step"]), float(data["at_s"])))
             return replace(state, intent=None, decided=None, spans=spans)
-        return replace(state, intent=None, pinned=state.pinned or data["action"] == "pin")
+        return replace(
+            state,
+            intent=None,
+            pinned=state.pinned or data["action"] == "pin",
+            released=state.released or data["action"] == "release",
+        )
     if line.kind == "decision":
         until_s = float(data.get("command_at_s", state.commands_until_s))
         return replace(state, decided=str(data["decision"]), why=str(data["why"]), commands_until_s=until_s)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import time
-from itertools import count
 
 import pytest
 
 from replay.canary.journal import DynamoJournal
+from replay.canary.state import fold
 from tests.replay.canary.support import HISTORY, PLAN, Load
 
 SLOWLY = PLAN.replace("at_least: 2s", "at_least: 50s")
@@ -53,6 +54,7 @@ def test_candidates_meet_what_they_deserve(cloud, make_canary, candidate, outcom
 KILLER = """
 import os, signal, sys
 from replay.canary.journal import DynamoJournal
+from replay.canary.state import fold
 skip, when = int(sys.argv[1]), sys.argv[2]
 append, seen = DynamoJournal.append, []
 def killing(self, lease, line):
@@ -71,20 +73,21 @@ main(sys.argv[3:])
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("first", ["before", "after"])
+@pytest.mark.parametrize("first", ["before", "after"] if os.environ.get("TAILCAST_KILLS") == "all" else ["before"])
 def test_kill_9_at_every_line(cloud, make_canary, project, first):
     """One rollout, twelve dead controllers: SIGKILL at each line that is no look, before and after it by turns.
 
-    Each is followed by `resume`. The simulated test kills at looks too, and on both sides of every line.
+    Each is followed by `resume`. ``TAILCAST_KILLS=all`` takes the turns the other way round as well; the simulated test
+    kills at looks too, and on both sides of every line.
     """
     canary = make_canary()
     scope = f"{canary.function}:live"
     with Load(cloud, canary.function, rate_rps=20) as load:
         load.wait_for(HISTORY)
         command, skip, when, kills = canary.start_arguments(), 0, first, 0
-        for _ in count():
+        for _ in range(40):
             process = canary.process(project, command, KILLER, str(skip), when)
-            stdout, stderr = process.communicate(timeout=120)
+            _, stderr = process.communicate(timeout=120)
             if process.returncode != -signal.SIGKILL:
                 break
             kills += 1
@@ -100,8 +103,11 @@ def test_kill_9_at_every_line(cloud, make_canary, project, first):
             command = canary.arguments("resume", "--json")
             # A line that was not written is the next controller's; it dies after the one that follows.
             skip, when = (1, "after") if when == "before" else (0, "before")
-        lines = DynamoJournal(cloud.client("dynamodb"), scope).lines(json.loads(stdout)["rollout"])
-    assert json.loads(stdout)["outcome"] == "promoted", stderr
+    # The last one ran to the end; or it was killed after its last line, and nobody had anything left to do.
+    assert process.returncode == 0 or "has ended" in stderr, stderr
+    journal = DynamoJournal(cloud.client("dynamodb"), scope)
+    lines = journal.lines(journal.rollouts()[-1])
+    assert fold(lines).outcome == "promoted"
     assert canary.weights() == {canary.candidate: 1.0}
     assert load.unserved == []
     assert [line.number for line in lines] == list(range(len(lines)))
