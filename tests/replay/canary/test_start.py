@@ -9,7 +9,7 @@ import pytest
 from replay.canary.journal import DynamoJournal
 from replay.canary.live import Place
 from replay.canary.preflight import Target
-from replay.canary.state import fold
+from replay.canary.takeover import fold_start
 from replay.canary.target_platform import is_local_cloud, target_platform
 from replay.cloud import LocalCloud
 from simulator.errors import ParameterError
@@ -34,10 +34,10 @@ def test_a_forecast_good_enough_starts_the_rollout_and_stands_beside_its_figures
         load.wait_for(100)
         _measure(cloud, canary)
         result = canary.invoke(canary.start_arguments(forecast=True))
-    document = json.loads(result.stdout.splitlines()[-1])
+    document = json.loads(result.stdout)
     assert document["outcome"] == "promoted", result.output
     journal = DynamoJournal(cloud.client("dynamodb"), f"{canary.function}:live")
-    start = fold(journal.lines(journal.rollouts()[-1], looks=False)).start
+    start = fold_start(journal.lines(journal.rollouts()[-1]))
     assert start is not None
     assert start.forced == ()
     low, high = start.expected[("40%", "p50")]
@@ -60,10 +60,10 @@ def test_a_forecast_that_fails_the_plan_starts_nothing_unless_forced(cloud, make
         assert "the baseline's, beyond the margin of 2.50" in refused.output
         assert canary.weights() == {"1": 1.0}
         forced = canary.invoke(canary.start_arguments("--force", forecast=True))
-    document = json.loads(forced.stdout.splitlines()[-1])
+    document = json.loads(forced.stdout)
     assert document["outcome"] == "rolled_back", forced.output
     journal = DynamoJournal(cloud.client("dynamodb"), f"{canary.function}:live")
-    start = fold(journal.lines(journal.rollouts()[-1], looks=False)).start
+    start = fold_start(journal.lines(journal.rollouts()[-1]))
     assert start is not None
     assert any("the forecast fails the plan" in why for why in start.forced)
     assert canary.weights() == {"1": 1.0}
