@@ -190,6 +190,9 @@ class Controller:
             if self._is(found, self.state.weight):
                 self._alias_state = found
                 return False
+            # An abort moves the alias before it leaves its command: who did it may be known by now.
+            if self._obey_commands():
+                return True
         except CloudError as error:
             self._say_once(f"the alias cannot be read: {error}")
             return False

@@ -578,3 +578,22 @@ def test_a_controller_that_is_told_to_stop_gives_its_lease_back():
     assert setup.alias.read().weights == before
     setup.run(resume(setup.world(), "r1", "second"))
     assert setup.alias.read().weights == {"2": 1.0}
+
+
+def test_an_abort_whose_command_comes_after_its_change_is_known_as_one():
+    setup = Setup()
+    controller = setup.run(setup.begin(), until=lambda c: c.state.lines > 8)
+    real = setup.alias.read
+
+    def read() -> AliasState:
+        # The alias has been moved; between the controller's two looks at it the command arrives.
+        found = real()
+        if found.weights == {"1": 1.0}:
+            setup.journal.post("r1", Command("abort", setup.clock.now_s(), "anna"))
+        return found
+
+    setup.alias.roll_back()
+    setup.alias.read = read  # type: ignore[method-assign]
+    setup.run(controller)
+    assert controller.state.outcome == "rolled_back"
+    assert controller.state.why == "anna asked for it"

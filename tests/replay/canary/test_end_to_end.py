@@ -150,7 +150,8 @@ def test_weights_changed_by_hand_and_an_abort_from_elsewhere(cloud, make_canary,
         stdout, stderr = process.communicate(timeout=90)
     assert process.returncode == 1, stderr
     hand = who == "by hand"
-    assert json.loads(stdout)["outcome"] == ("stopped" if hand else "rolled_back")
+    # An abort moves the alias first and tells the controller then; one that looks in between sees another's hand.
+    assert json.loads(stdout)["outcome"] in (("stopped",) if hand else ("rolled_back", "stopped"))
     assert canary.weights() == ({"1": pytest.approx(0.23), canary.candidate: 0.77} if hand else {"1": 1.0})
 
 
