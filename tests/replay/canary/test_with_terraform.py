@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from replay.canary.journal import DynamoJournal
+from replay.canary.state import fold
 from replay.cloud import CloudConfig, LocalCloud
 from replay.deploy import DeployRequest, Variant, deploy, describe
 from replay.deploy.target import Target
@@ -79,6 +81,11 @@ def test_promotion_leaves_terraform_with_nothing_to_do(project, tmp_path):
         assert document["outcome"] == "promoted", document
         # Terraform applied in the middle found nothing to change: the weights are none of its business.
         assert applied[0].changed is False
+        # The journal is the environment's own table; nobody made another one beside it.
+        assert deployed.journal_table == "tailcast-dev-canary"
+        journal = DynamoJournal(cloud.client("dynamodb"), f"{function}:live", deployed.journal_table)
+        assert fold(journal.lines(journal.rollouts()[-1])).outcome == "promoted"
+        assert cloud.client("dynamodb").list_tables()["TableNames"].count("tailcast-canary") == 0
         assert load.unserved == []
         assert weights(cloud, function) == {new: 1.0}
         after = describe(_request(cloud, project, state, "baseline"))

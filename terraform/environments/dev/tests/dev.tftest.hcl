@@ -248,3 +248,25 @@ run "versions_scale_where_asked_for" {
     error_message = "The baseline must scale between what is provisioned and the most."
   }
 }
+
+run "rollouts_are_written_down_in_a_table_of_the_environments" {
+  command = apply
+
+  assert {
+    condition     = output.canary_journal_table == "tailcast-dev-canary"
+    error_message = "tailcast canary --env dev looks for its journal in the environment's table."
+  }
+}
+
+run "a_team_may_keep_its_journal_elsewhere" {
+  command = apply
+
+  variables {
+    canary_journal = { enabled = false }
+  }
+
+  assert {
+    condition     = output.canary_journal_table == null
+    error_message = "No table was wanted."
+  }
+}
