@@ -7,6 +7,7 @@ the SHA-256. A key is shown once, when it is made; nobody can read it back.
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 import secrets
 import string
@@ -19,10 +20,50 @@ from replay.errors import InputError
 
 ID_LENGTH: Final = 12
 SECRET_BYTES: Final = 32
+MAX_RATE_RPS: Final = 10_000
 MAX_GRACE_S: Final = 30 * 86_400
 _ID_LETTERS: Final = string.ascii_letters + string.digits
 _TENANT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _KEY_ID: Final = re.compile(rf"[A-Za-z0-9]{{{ID_LENGTH}}}")
+
+
+@dataclass(frozen=True)
+class Rate:
+    """What a key may do.
+
+    Raises
+    ------
+    InputError
+        Out of range.
+    """
+
+    rate_rps: float
+    """Requests a second over time, above 0 and at most 10,000."""
+    burst: int
+    """Requests at once, from 1 to 10,000."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.rate_rps <= MAX_RATE_RPS:
+            raise InputError(f"rate={self.rate_rps:g} must be above 0 and at most {MAX_RATE_RPS} requests a second")
+        if not 1 <= self.burst <= MAX_RATE_RPS:
+            raise InputError(f"burst={self.burst} must lie between 1 and {MAX_RATE_RPS} requests")
+
+    @classmethod
+    def of(cls, rate_rps: float | None, burst: int | None) -> Rate | None:
+        """Give the rate of two options, None without a rate; a burst that is not named is two seconds' worth.
+
+        Raises
+        ------
+        InputError
+            A burst without a rate, or one that is out of range.
+        """
+        if rate_rps is None:
+            if burst is not None:
+                raise InputError(f"burst={burst} goes with a rate; give --rate as well")
+            return None
+        if burst is None:
+            burst = math.ceil(2 * rate_rps) if 0 < rate_rps <= MAX_RATE_RPS / 2 else MAX_RATE_RPS
+        return cls(rate_rps, burst)
 
 
 @dataclass(frozen=True)
@@ -44,10 +85,13 @@ class KeyRow:
     created_at: int
     expires_at: int | None
     revoked: bool
+    rate_rps: float | None = None
+    """Requests a second that it may make; None for what the gateway lets through."""
+    burst: int | None = None
 
 
-def create(client: Any, table: str, tenant: str, *, valid_s: int | None = None) -> NewKey:
-    """Make a key for ``tenant``; ``valid_s`` None for one that does not expire.
+def create(client: Any, table: str, tenant: str, *, valid_s: int | None = None, rate: Rate | None = None) -> NewKey:
+    """Make a key for ``tenant``; ``valid_s`` None for one that does not expire, ``rate`` None for one without its own.
 
     Raises
     ------
@@ -71,6 +115,8 @@ def create(client: Any, table: str, tenant: str, *, valid_s: int | None = None) 
     }
     if valid_s is not None:
         item["expires_at"] = {"N": str(now + valid_s)}
+    if rate is not None:
+        item |= {"rate_rps": {"N": str(rate.rate_rps)}, "burst": {"N": str(rate.burst)}}
     with cloud_errors(f"table {table}: key {key_id} cannot be written"):
         client.put_item(TableName=table, Item=item, ConditionExpression="attribute_not_exists(key_id)")
     return NewKey(key_id, tenant, key)
@@ -107,6 +153,27 @@ def rotate(client: Any, table: str, key_id: str, *, grace_s: int) -> NewKey:
     return NewKey(key_id, item["tenant"]["S"], key)
 
 
+def limit(client: Any, table: str, key_id: str, rate: Rate | None) -> None:
+    """Give a key another rate, or with None none. The gateway keeps the former one for some minutes (``auth.cache_s``).
+
+    Raises
+    ------
+    InputError
+        No such key.
+    CloudError
+        The table is missing, or does not answer.
+    """
+    _read(client, table, key_id)
+    change: dict[str, Any] = {"UpdateExpression": "REMOVE rate_rps, burst"}
+    if rate is not None:
+        change = {
+            "UpdateExpression": "SET rate_rps = :rate, burst = :burst",
+            "ExpressionAttributeValues": {":rate": {"N": str(rate.rate_rps)}, ":burst": {"N": str(rate.burst)}},
+        }
+    with cloud_errors(f"table {table}: the rate of key {key_id} cannot be written"):
+        client.update_item(TableName=table, Key={"key_id": {"S": key_id}}, **change)
+
+
 def revoke(client: Any, table: str, key_id: str) -> None:
     """Make a key useless. The gateway keeps an authorizer's word for some minutes (``auth.cache_s``).
 
@@ -132,7 +199,7 @@ def list_keys(client: Any, table: str) -> list[KeyRow]:
     rows: list[KeyRow] = []
     with cloud_errors(f"table {table}: keys cannot be listed"):
         for page in client.get_paginator("scan").paginate(
-            TableName=table, ProjectionExpression="key_id, tenant, created_at, expires_at, revoked"
+            TableName=table, ProjectionExpression="key_id, tenant, created_at, expires_at, revoked, rate_rps, burst"
         ):
             rows.extend(_row(item) for item in page["Items"])
     return sorted(rows, key=lambda row: (row.tenant, row.created_at, row.key_id))
@@ -145,6 +212,8 @@ def _row(item: dict[str, Any]) -> KeyRow:
         created_at=int(item["created_at"]["N"]),
         expires_at=int(item["expires_at"]["N"]) if "expires_at" in item else None,
         revoked=bool(item.get("revoked", {}).get("BOOL", False)),
+        rate_rps=float(item["rate_rps"]["N"]) if "rate_rps" in item else None,
+        burst=int(item["burst"]["N"]) if "burst" in item else None,
     )
 
 

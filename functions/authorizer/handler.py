@@ -36,8 +36,11 @@ def handle(event: Any, context: Any) -> dict[str, Any]:
     stored = from_item(item)
     if not is_good(presented, stored, time.time()):
         return _say("refused", presented.key_id, context, REFUSED)
-    answer = {"isAuthorized": True, "context": {"tenant": stored.tenant, "key_id": presented.key_id}}
-    return _say("ok", presented.key_id, context, answer)
+    said: dict[str, Any] = {"tenant": stored.tenant, "key_id": presented.key_id}
+    if stored.rate_rps is not None and stored.burst is not None:
+        # For whoever answers to count by: the gateway keeps this word for minutes.
+        said |= {"rate_rps": stored.rate_rps, "burst": stored.burst}
+    return _say("ok", presented.key_id, context, {"isAuthorized": True, "context": said})
 
 
 def _say(outcome: str, key_id: str | None, context: Any, answer: dict[str, Any]) -> dict[str, Any]:

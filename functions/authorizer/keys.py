@@ -37,6 +37,9 @@ class StoredKey:
     former_digest: str
     former_expires_at: int
     revoked: bool
+    rate_rps: float | None = None
+    """Requests a second that the key may make, and ``burst`` at once; None for what the gateway lets through."""
+    burst: int | None = None
 
 
 def parse(text: str) -> PresentedKey | None:
@@ -54,6 +57,8 @@ def from_item(item: Mapping[str, Any]) -> StoredKey:
         former_digest=str(item.get("former_digest", {}).get("S", _NO_DIGEST)),
         former_expires_at=int(item.get("former_expires_at", {}).get("N", 0)),
         revoked=bool(item.get("revoked", {}).get("BOOL", False)),
+        rate_rps=float(item["rate_rps"]["N"]) if "rate_rps" in item else None,
+        burst=int(item["burst"]["N"]) if "burst" in item else None,
     )
 
 

@@ -8,7 +8,8 @@
     │   ├── NotFoundError     a path that nothing answers: 404
     │   ├── MethodError       another method than POST: 405 with Allow
     │   ├── TooLargeError     a body beyond the limit: 413
-    │   └── MediaTypeError    a body that does not say it is JSON: 415
+    │   ├── MediaTypeError    a body that does not say it is JSON: 415
+    │   └── RateLimitedError  more requests than the caller's key may make: 429 with Retry-After
     ├── ThrottledError        the model has no capacity left for us: 429 with Retry-After
     ├── DisconnectedError     the caller has left in the middle of a stream: nobody to tell, 499 in the record
     ├── DeadlineError         the model cannot answer before the function's time-out: 504
@@ -80,6 +81,25 @@ class MediaTypeError(RejectedError):
 
     http_status = 415
     code = "UnsupportedMediaType"
+
+
+class RateLimitedError(RejectedError):
+    """More requests than the caller's key may make.
+
+    The caller's doing, and no sign of a version or a model that fails; so it does not count as a throttle.
+
+    Parameters
+    ----------
+    retry_after_s
+        When the next one will pass: whole seconds, at least 1.
+    """
+
+    http_status = 429
+    code = "RateLimited"
+
+    def __init__(self, message: str, *, retry_after_s: int = 1) -> None:
+        super().__init__(message)
+        self.retry_after_s = max(1, retry_after_s)
 
 
 class ThrottledError(ServiceError):

@@ -31,6 +31,7 @@ class Trail:
     response_cache: str | None = None
     """``hit``, ``miss``, ``error`` (asked as if it were not there), ``bypass`` (the caller's wish), or None: off."""
     prompt_cache: str | None = None
+    key_rate: str | None = None
 
 
 class Chains:

@@ -14,6 +14,7 @@ from typing import Any, Final
 from functions.common.errors import (
     MediaTypeError,
     MethodError,
+    RateLimitedError,
     RejectedError,
     ServiceError,
     ThrottledError,
@@ -130,6 +131,11 @@ def tenant(event: object) -> str:
     return "public"
 
 
+def authorizer_context(event: object) -> object:
+    """Give what the gateway's Lambda authorizer said of the caller; None where there is none."""
+    return _nested(event, "requestContext", "authorizer", "lambda")
+
+
 def _nested(document: object, *names: str) -> object:
     """Give what lies at the end of ``names``, None where one is missing."""
     for name in names:
@@ -159,7 +165,7 @@ def answer(
 def failure(error: ServiceError, request_id: str) -> Answer:
     """Give the answer for a request that ended without a completion."""
     headers: dict[str, str] = {}
-    if isinstance(error, ThrottledError):
+    if isinstance(error, (ThrottledError, RateLimitedError)):
         headers["retry-after"] = str(error.retry_after_s)
     elif isinstance(error, MethodError):
         headers["allow"] = "POST"

@@ -53,6 +53,8 @@ class Record:
     """``hit``, ``miss``, ``error``, ``bypass``; None where it is off."""
     prompt_cache: str | None = None
     """``hit``, ``write``, ``skipped``; None where there was nothing to cache."""
+    key_rate: str | None = None
+    """``ok``, ``limited``, ``error`` (could not be counted, and passed); None where the caller's key has no rate."""
     error: str | None = None
     """The name of the failure: the SDK's error code or an exception's type."""
 
@@ -94,6 +96,8 @@ def to_line(record: Record, timestamp_ms: int) -> str:
         "ResponseCacheHits": (_share(record.response_cache, "hit"), "Count"),
         "ResponseCacheErrors": (_share(record.response_cache, "error"), "Count"),
         "PromptCacheHits": (_share(record.prompt_cache, "hit"), "Count"),
+        "KeyRateLimited": (_share(record.key_rate, "limited"), "Count"),
+        "KeyRateErrors": (_share(record.key_rate, "error"), "Count"),
         "PromptCacheSkipped": (_share(record.prompt_cache, "skipped"), "Count"),
     }
     if isinstance(record, StreamRecord):

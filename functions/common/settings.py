@@ -53,6 +53,10 @@ class Settings:
     """For how long."""
     cache: CacheSettings | None
     """``CACHE_TABLE``, ``CACHE_TTL_S``, ``CACHE_TIMEOUT_MS``; None without a table."""
+    rate_table: str
+    """Table in which the rates of API keys are kept; empty for none."""
+    rate_timeout_ms: int
+    """What counting a request may take of its time, before it passes uncounted."""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Settings:
@@ -86,6 +90,8 @@ class Settings:
             )
             if table
             else None,
+            rate_table=variables.text(environment, "RATE_TABLE", ""),
+            rate_timeout_ms=variables.whole(environment, "RATE_TIMEOUT_MS", 100, low=1, high=5_000),
         )
 
 

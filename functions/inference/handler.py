@@ -20,7 +20,8 @@ from functions.common.dynamodb import dynamodb_client
 from functions.common.environment import PROVISIONED, ExecutionEnvironment
 from functions.common.errors import ServiceError, UpstreamError
 from functions.common.fallback import Trail
-from functions.common.http import Answer, answer, failure, header, read_body, tenant
+from functions.common.http import Answer, answer, authorizer_context, failure, header, read_body, tenant
+from functions.common.key_rate import KeyRates, key_rate
 from functions.common.record import Record, to_line
 from functions.common.request import read_request
 from functions.common.settings import Settings
@@ -35,6 +36,10 @@ CLIENT = bedrock_client(SETTINGS.model_max_attempts)
 CACHE = None if SETTINGS.cache is None else ResponseCache(SETTINGS.cache, dynamodb_client)
 if CACHE is not None and ENVIRONMENT.initialization_type == PROVISIONED:
     CACHE.prepare()
+# Where the caller's key has a rate, it is counted here; the client is built for the first such key.
+KEY_RATES = (
+    KeyRates(SETTINGS.rate_table, SETTINGS.rate_timeout_ms / 1000, dynamodb_client) if SETTINGS.rate_table else None
+)
 ANSWERER = Answerer(SETTINGS, CLIENT, CACHE)
 
 gc.freeze()
@@ -85,6 +90,12 @@ def infer(event: Any, context: Any) -> Outcome:
     trail = Trail()
     result: Completion | ServiceError
     try:
+        limit_s = (context.get_remaining_time_in_millis() - SETTINGS.deadline_margin_ms) / 1000
+        # Before anything is read: a request that is refused later counts as well.
+        rate = None if KEY_RATES is None else key_rate(authorizer_context(event))
+        if KEY_RATES is not None and rate is not None:
+            trail.key_rate = "limited"
+            trail.key_rate = KEY_RATES.take(rate, limit_s)
         request = read_request(read_body(event, SETTINGS.max_body_bytes), SETTINGS)
         limit_s = (context.get_remaining_time_in_millis() - SETTINGS.deadline_margin_ms) / 1000
         result = ANSWERER.answer(request, cache_policy(event), limit_s, trail)
@@ -128,5 +139,6 @@ def make_record(outcome: Outcome, context: Any, cold: bool, total_ms: float) -> 
         fallback_from=trail.fallback_from,
         response_cache=trail.response_cache,
         prompt_cache=trail.prompt_cache,
+        key_rate=trail.key_rate,
         **details,
     )

@@ -14,6 +14,10 @@ from replay.cli import options
 table_option = click.option("--table", required=True, help="Table of keys: `keys_table` of Terraform's output `auth`.")
 
 
+rate_option = click.option("--rate", type=float, metavar="RPS", help="Requests a second that the key may make.")
+burst_option = click.option("--burst", type=int, help="Requests that it may make at once. Default: two seconds' worth.")
+
+
 @click.group()
 def key() -> None:
     """Make, rotate, revoke and list API keys (auth mode api_key)."""
@@ -23,16 +27,35 @@ def key() -> None:
 @click.argument("tenant")
 @table_option
 @click.option("--days", type=click.IntRange(min=1), help="Days that the key is good for. Default: for good.")
+@rate_option
+@burst_option
 @options.endpoint_url
 @options.region
 @options.as_json
 def create(
-    tenant: str, table: str, days: int | None, endpoint_url: str | None, region: str | None, as_json: bool
+    tenant: str,
+    table: str,
+    days: int | None,
+    rate: float | None,
+    burst: int | None,
+    endpoint_url: str | None,
+    region: str | None,
+    as_json: bool,
 ) -> None:
-    """Make a key for TENANT and show it, this once."""
+    r"""Make a key for TENANT and show it, this once.
+
+    A key with a rate of its own gets 429 with Retry-After beyond it; one without is bounded by the gateway alone.
+
+    \b
+    Examples:
+      tailcast key create acme --table tailcast-prod-api-keys
+      tailcast key create acme --table tailcast-prod-api-keys --rate 5 --burst 10 --days 90
+    """
     from replay import keys
 
-    made = keys.create(_client(region, endpoint_url), table, tenant, valid_s=None if days is None else days * 86_400)
+    allowed = keys.Rate.of(rate, burst)
+    valid_s = None if days is None else days * 86_400
+    made = keys.create(_client(region, endpoint_url), table, tenant, valid_s=valid_s, rate=allowed)
     click.echo(json.dumps(asdict(made)) if as_json else made.key)
 
 
@@ -57,6 +80,24 @@ def rotate(
 
     made = keys.rotate(_client(region, endpoint_url), table, key_id, grace_s=round(grace_hours * 3600))
     click.echo(json.dumps(asdict(made)) if as_json else made.key)
+
+
+@key.command()
+@click.argument("key_id")
+@table_option
+@rate_option
+@burst_option
+@options.endpoint_url
+@options.region
+def limit(
+    key_id: str, table: str, rate: float | None, burst: int | None, endpoint_url: str | None, region: str | None
+) -> None:
+    """Give key KEY_ID another rate, or without --rate none; the gateway notices when its kept answer has run out."""
+    from replay import keys
+
+    allowed = keys.Rate.of(rate, burst)
+    keys.limit(_client(region, endpoint_url), table, key_id, allowed)
+    click.echo(f"key {key_id}: {_rate(rate, allowed.burst if allowed else None) or 'no rate of its own'}")
 
 
 @key.command()
@@ -87,7 +128,12 @@ def list_(table: str, endpoint_url: str | None, region: str | None, as_json: boo
         return
     for row in rows:
         state = "revoked" if row.revoked else f"until {_date(row.expires_at)}" if row.expires_at else "good"
-        click.echo(f"{row.key_id}  {row.tenant:<24}  made {_date(row.created_at)}  {state}")
+        made, rate = _date(row.created_at), _rate(row.rate_rps, row.burst)
+        click.echo(f"{row.key_id}  {row.tenant:<24}  made {made}  {state}  {rate}".rstrip())
+
+
+def _rate(rate_rps: float | None, burst: int | None) -> str:
+    return "" if rate_rps is None else f"{rate_rps:g} a second, {burst} at once"
 
 
 def _client(region: str | None, endpoint_url: str | None) -> Any:

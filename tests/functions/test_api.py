@@ -72,7 +72,7 @@ def deployed(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
             tmp_path_factory.mktemp("api"),
             endpoint_url=cloud.endpoint_url,
             variables={
-                "auth": {"mode": "api_key", "cache_s": 0},
+                "auth": {"mode": "api_key", "cache_s": 0, "rate_timeout_ms": 5_000},
                 "observability": {"enabled": True},
                 "cache": {"enabled": True, "timeout_ms": 2_000},
                 "cors": {"allow_origins": ["https://app.example.com"]},
@@ -167,6 +167,21 @@ def test_a_rotated_key_works_beside_its_former_secret_and_a_revoked_one_not_at_a
     assert deployed.post({"prompt": PROMPT}, x_api_key=newest).status == 403
     assert f"{key_id}  rotating" in deployed.key("list")
     assert newest.split("_", 2)[2] not in str(deployed.cloud.client("dynamodb").scan(TableName=deployed.table)["Items"])
+
+
+def test_a_key_with_a_rate_may_burst_and_then_waits(deployed: Deployed, api_key: str) -> None:
+    """End to end: the authorizer hands the rate on, the function counts in the table that Terraform made."""
+    limited = deployed.key("create", "limited", "--rate", "0.01", "--burst", "3")
+    key_id = limited.split("_")[1]
+    assert "0.01 a second, 3 at once" in deployed.key("list")
+    answers = [deployed.post({"prompt": PROMPT}, x_api_key=limited) for _ in range(6)]
+    assert [answer.status for answer in answers] == [200, 200, 200, 429, 429, 429]
+    assert answers[3].json()["error"]["code"] == "RateLimited"
+    assert 1 <= int(answers[3].headers["retry-after"]) <= 100
+    # Others are not touched, and a key whose rate is taken away is free again.
+    assert deployed.post({"prompt": PROMPT}, x_api_key=api_key).status == 200
+    assert "no rate of its own" in deployed.key("limit", key_id)
+    assert {deployed.post({"prompt": PROMPT}, x_api_key=limited).status for _ in range(4)} == {200}
 
 
 def test_a_page_of_the_named_origin_may_call(deployed: Deployed, api_key: str) -> None:

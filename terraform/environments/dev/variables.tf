@@ -140,8 +140,10 @@ variable "auth" {
     scopes   = optional(list(string), [])
     mfa      = optional(string, "OPTIONAL")
     cache_s  = optional(number, 300)
+
+    rate_timeout_ms = optional(number, 100)
   })
-  description = "Who may call; without a default, since an open API is something to say, not to forget. mode: none, jwt (a Cognito user pool is made, unless issuer and audience name another) or api_key."
+  description = "Who may call; without a default, since an open API is something to say, not to forget. mode: none, jwt (a Cognito user pool is made, unless issuer and audience name another) or api_key. cache_s: how long the gateway keeps the authorizer's word; rate_timeout_ms: what counting a request of a key with a rate may take before it passes uncounted."
 
   validation {
     condition     = contains(["none", "jwt", "api_key"], var.auth.mode)
@@ -151,6 +153,11 @@ variable "auth" {
   validation {
     condition     = (var.auth.issuer == null) == (length(var.auth.audience) == 0)
     error_message = "auth: issuer and audience go together."
+  }
+
+  validation {
+    condition     = var.auth.rate_timeout_ms >= 1 && var.auth.rate_timeout_ms <= 5000
+    error_message = "auth.rate_timeout_ms must lie between 1 and 5000."
   }
 }
 

@@ -47,6 +47,7 @@ locals {
     CACHE_TABLE      = one(module.cache[*].table_name) == null ? "" : one(module.cache[*].table_name)
     CACHE_TTL_S      = var.cache.enabled ? tostring(var.cache.ttl_s) : ""
     CACHE_TIMEOUT_MS = var.cache.enabled ? tostring(var.cache.timeout_ms) : ""
+    RATE_TIMEOUT_MS  = var.auth.mode == "api_key" ? tostring(var.auth.rate_timeout_ms) : ""
     RATE_TABLE       = one(module.authorizer[*].rates_table_name) == null ? "" : one(module.authorizer[*].rates_table_name)
   })
 

@@ -101,6 +101,12 @@ def test_a_good_key_opens_and_says_whose_it_is(
     assert DIGEST not in line
 
 
+def test_a_rate_of_the_key_is_handed_on(authorizer: ModuleType, bedrock: FakeBedrock) -> None:
+    bedrock.table_replies = [item(rate_rps={"N": "2.5"}, burst={"N": "5"})]
+    answer = authorizer.handle({"headers": {"x-api-key": f"tc_{ID}_{SECRET}"}}, Context())
+    assert answer["context"] == {"tenant": "acme", "key_id": ID, "rate_rps": 2.5, "burst": 5}
+
+
 @pytest.mark.parametrize(
     ("key", "reply", "outcome"),
     [

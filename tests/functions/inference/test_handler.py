@@ -91,6 +91,7 @@ def test_the_record_holds_every_agreed_field(load: Load, call: Call) -> None:
         "tier": "standard",
         "fallback_from": None,
         "response_cache": None,
+        "key_rate": None,
         "prompt_cache": None,
         "error": None,
     }

@@ -1,0 +1,122 @@
+"""The rate of a key, counted in a real table of the local cloud."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from botocore.exceptions import ClientError, ReadTimeoutError
+
+from functions.common import key_rate as module
+from functions.common.errors import RateLimitedError
+from functions.common.key_rate import KeyRate, KeyRates, key_rate
+from replay.cloud import LocalCloud
+
+
+@pytest.fixture
+def table(local_cloud: LocalCloud) -> str:
+    name = f"rates-{uuid4().hex[:8]}"
+    local_cloud.client("dynamodb").create_table(
+        TableName=name,
+        KeySchema=[{"AttributeName": "key_id", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "key_id", "AttributeType": "S"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    return name
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """The wall clock of the counter; time passes when ``now`` is set."""
+    fake = SimpleNamespace(now=1_000_000.0, time=lambda: fake.now)
+    monkeypatch.setattr(module, "time", fake)
+    return fake
+
+
+@pytest.fixture
+def counted(local_cloud: LocalCloud, table: str) -> KeyRates:
+    # What is counted matters here, not how loaded the machine is.
+    return KeyRates(table, 30.0, lambda: local_cloud.client("dynamodb"))
+
+
+def taken(rates: KeyRates, key: KeyRate, times: int) -> list[str]:
+    """Give what each of so many requests meets: ``ok``, ``error``, or the seconds to wait."""
+
+    def one() -> str:
+        try:
+            return rates.take(key, 30.0)
+        except RateLimitedError as error:
+            return str(error.retry_after_s)
+
+    return [one() for _ in range(times)]
+
+
+def test_a_burst_passes_and_then_the_rate(counted: KeyRates, clock: SimpleNamespace) -> None:
+    key = KeyRate("a", rate_rps=0.5, burst=3)
+    assert taken(counted, key, 5) == ["ok", "ok", "ok", "2", "2"]
+    clock.now += 1.9
+    assert taken(counted, key, 1) == ["1"]
+    clock.now += 0.2
+    assert taken(counted, key, 2) == ["ok", "2"]
+    # Idle for long, it may burst again, and no more than that.
+    clock.now += 3600
+    assert taken(counted, key, 4) == ["ok", "ok", "ok", "2"]
+
+
+def test_keys_do_not_share(counted: KeyRates, clock: SimpleNamespace) -> None:
+    assert taken(counted, KeyRate("a", 1, 1), 2) == ["ok", "1"]
+    assert taken(counted, KeyRate("b", 1, 1), 2) == ["ok", "1"]
+
+
+def test_environments_at_once_let_a_burst_through_and_not_one_more(
+    local_cloud: LocalCloud, table: str, clock: SimpleNamespace
+) -> None:
+    key = KeyRate("a", rate_rps=0.1, burst=7)
+    environments = [KeyRates(table, 30.0, lambda: local_cloud.client("dynamodb")) for _ in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        met = [one for several in pool.map(lambda each: taken(each, key, 3), environments) for one in several]
+    assert met.count("ok") == 7
+    assert met.count("error") == 0
+
+
+def refuses(**_: Any) -> Any:
+    raise ClientError({"Error": {"Code": "ProvisionedThroughputExceededException", "Message": "no"}}, "UpdateItem")
+
+
+def breaks(**_: Any) -> Any:
+    raise ReadTimeoutError(endpoint_url="http://table")
+
+
+def hangs(**_: Any) -> Any:
+    time.sleep(60)
+
+
+@pytest.mark.parametrize("update_item", [refuses, breaks, hangs])
+def test_a_table_that_cannot_count_lets_pass(update_item: Callable[..., Any]) -> None:
+    started_s = time.monotonic()
+    rates = KeyRates("t", 0.2, lambda: SimpleNamespace(update_item=update_item))
+    assert rates.take(KeyRate("a", 1, 1), 5.0) == "error"
+    assert time.monotonic() - started_s < 30  # a hanging table would take 60
+
+
+@pytest.mark.parametrize(
+    ("said", "rate"),
+    [
+        ({"key_id": "k", "rate_rps": 2.5, "burst": 4, "tenant": "t"}, KeyRate("k", 2.5, 4)),
+        ({"key_id": "k", "rate_rps": "5", "burst": "10"}, KeyRate("k", 5.0, 10)),
+        ({"key_id": "k", "tenant": "t"}, None),
+        ({"key_id": "k", "rate_rps": "x", "burst": 4}, None),
+        ({"key_id": "k", "rate_rps": 0, "burst": 4}, None),
+        ({"key_id": "k", "rate_rps": 1, "burst": 0}, None),
+        ({"rate_rps": 1, "burst": 1}, None),
+        (None, None),
+        ("none", None),
+    ],
+)
+def test_a_rate_is_what_the_authorizer_says(said: object, rate: KeyRate | None) -> None:
+    assert key_rate(said) == rate
