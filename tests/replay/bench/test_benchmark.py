@@ -216,6 +216,7 @@ def test_the_spend_limit_is_not_passed(streams: RunningStreams) -> None:
 
 def test_a_dearer_tier_reaches_the_limit_sooner(streams: RunningStreams) -> None:
     model = "amazon.nova-pro-v1:0"
+    streams.put({"models": {model: {**QUICK, "latency_optimized": True}}})
     costs = {}
     for arm in (
         SHORT,
