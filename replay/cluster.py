@@ -64,14 +64,14 @@ def cluster(address: str) -> Iterator[Workers]:
 
 def _check_same(client: Client, address: str) -> None:
     """Hold the workers' tailcast to this one: another version might come to other results. Raises CloudError."""
-    try:
-        found = client.run(_version)
-    except ImportError as error:
-        raise CloudError(
-            f"--scheduler {address}: a worker cannot import tailcast; install {_version()} where the workers run"
-        ) from error
+    # A worker that is just ending or starting answers with an error of the network: it is asked for nothing here.
+    found = client.run(metadata.version, "tailcast", on_error="return")
     for worker, version in found.items():
-        if version != _version():
+        if isinstance(version, ImportError):
+            raise CloudError(
+                f"--scheduler {address}: worker {worker} has no tailcast; install {_version()} where the workers run"
+            ) from version
+        if isinstance(version, str) and version != _version():
             raise CloudError(
                 f"--scheduler {address}: worker {worker} has tailcast {version}, this is {_version()}; "
                 "install the same one"

@@ -25,7 +25,7 @@ from tests.bench.report import Figure, write_report
 from tests.simulator.worlds import World
 
 _PC = 16
-_SCALES = 8
+_SCALES = 4
 """Batches of 16 scenarios for one worker; twice as many for two."""
 _RUNS = 3
 

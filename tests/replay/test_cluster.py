@@ -108,6 +108,12 @@ def test_a_cluster_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
         pass
 
 
+def test_workers_of_another_version_are_refused(scheduler: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("replay.cluster._version", lambda: "9.9")
+    with pytest.raises(CloudError, match=r"has tailcast .*, this is 9\.9"), cluster(scheduler):
+        pass
+
+
 def test_without_dask_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch, traces: list[str]) -> None:
     monkeypatch.setitem(sys.modules, "distributed", None)
     code, out, told = run("sweep", *traces, *QUICK, "--scheduler", "tcp://127.0.0.1:9")
