@@ -270,3 +270,17 @@ run "a_team_may_keep_its_journal_elsewhere" {
     error_message = "No table was wanted."
   }
 }
+
+run "every_other_value_out_of_its_range_is_refused" {
+  command = plan
+
+  variables {
+    environment        = "Dev"
+    name               = "-"
+    region             = "mars"
+    cache              = { timeout_ms = 0 }
+    model_max_attempts = 0
+  }
+
+  expect_failures = [var.environment, var.name, var.region, var.cache, var.model_max_attempts]
+}

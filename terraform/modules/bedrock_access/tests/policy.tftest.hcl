@@ -74,3 +74,15 @@ run "no_model_is_refused" {
 
   expect_failures = [var.model_ids]
 }
+
+run "every_other_value_out_of_its_range_is_refused" {
+  command = plan
+
+  variables {
+    profile_regions = { us = [] }
+    account_id      = "1234"
+    action          = "bedrock:*"
+  }
+
+  expect_failures = [var.profile_regions, var.account_id, var.action]
+}

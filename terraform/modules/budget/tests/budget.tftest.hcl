@@ -46,3 +46,13 @@ run "an_address_without_an_at_is_refused" {
 
   expect_failures = [var.emails]
 }
+
+run "every_other_value_out_of_its_range_is_refused" {
+  command = plan
+
+  variables {
+    account_id = "1234"
+  }
+
+  expect_failures = [var.account_id]
+}

@@ -65,3 +65,13 @@ run "an_alias_is_no_key" {
 
   expect_failures = [var.kms_key_arn]
 }
+
+run "every_other_value_out_of_its_range_is_refused" {
+  command = plan
+
+  variables {
+    name = "a b"
+  }
+
+  expect_failures = [var.name]
+}

@@ -122,3 +122,14 @@ run "an_address_without_an_at_is_refused" {
 
   expect_failures = [var.alarm_emails]
 }
+
+run "every_other_value_out_of_its_range_is_refused" {
+  command = plan
+
+  variables {
+    log_format          = "XML"
+    failures_per_period = -1
+  }
+
+  expect_failures = [var.log_format, var.failures_per_period]
+}

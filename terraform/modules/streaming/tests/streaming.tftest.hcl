@@ -113,3 +113,13 @@ run "wrong_settings_are_refused" {
 
   expect_failures = [var.package, var.architecture, var.adapter_layer_arn, var.timeout_s, var.environment]
 }
+
+run "every_other_value_out_of_its_range_is_refused" {
+  command = plan
+
+  variables {
+    name = "with space"
+  }
+
+  expect_failures = [var.name]
+}

@@ -46,3 +46,13 @@ run "a_token_for_a_week_is_refused" {
 
   expect_failures = [var.token_validity_minutes]
 }
+
+run "every_other_value_out_of_its_range_is_refused" {
+  command = plan
+
+  variables {
+    name = "with space"
+  }
+
+  expect_failures = [var.name]
+}
