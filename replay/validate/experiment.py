@@ -70,7 +70,7 @@ class Pace:
     baseline_s: float = 14.0
     candidate_s: float = 11.0
     record_rps: float = 8.0
-    gap_s: float = 18.0
+    gap_s: float = 20.0
     replications: int = DEFAULT_REPLICATIONS
 
 
