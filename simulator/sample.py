@@ -30,8 +30,9 @@ from simulator.tail import TailFit, fit_tail
 MAX_WINDOWS: Final = 16
 MIN_WINDOW_VALUES: Final = 10
 MIN_TAIL_VALUES: Final = 5
-SPLICE_VALUES: Final = 5
-"""How many of the largest values lie beyond the point where the fitted tail takes over from the sample."""
+SPLICE_VALUES: Final = 2
+"""How many of the largest values lie beyond the point where the fitted tail takes over from the sample. What the sample
+can carry it carries by itself: one odd request among the largest would otherwise bend all of them (docs/model.md)."""
 MAX_SUPPORT: Final = 4096
 """Values kept one by one; a larger sample is thinned in its body, never in its tail."""
 _SPLICE: Final = -SPLICE_VALUES - 1
