@@ -40,8 +40,9 @@ FIGURES: Final = (*QUANTILE_METRICS, *COUNTS)
 JUDGED: Final = ("p99_ms", *COUNTS)
 """The figures that the validation is held to; the others are shown beside them."""
 
-LATENESS_LIMIT_MS: Final = 20.0
-"""Above this the driver's or the local Bedrock's own p99 lateness blurs the case: the machine was too busy for it."""
+LATENESS_LIMIT_MS: Final = 50.0
+"""Above this the driver's or the local Bedrock's own p99 lateness blurs the case: the machine was too busy for it. A
+p99 of some 1,250 ms moves by less than 4 %, where its interval reaches 10 to 20 % to either side."""
 START_LIMIT_S: Final = 1.0
 """A case that begins this much after its planned time meets other environments than forecast."""
 
