@@ -86,8 +86,10 @@ def _digest() -> str:
 
 
 def _pieces() -> Iterator[Piece]:
-    for scenario in standard():
-        for kind in ("whole", "held", "peers") if scenario.name in _PEERS_TOO else ("whole",):
+    for kind in ("whole", "held", "peers"):
+        for scenario in standard():
+            if kind != "whole" and scenario.name not in _PEERS_TOO:
+                continue
             for first in range(0, RUNS, PIECE_RUNS):
                 yield Piece(kind, scenario, first, min(PIECE_RUNS, RUNS - first))
 
