@@ -13,6 +13,7 @@ import pytest
 from simulator.engine.compiled import jit, kernel
 from simulator.engine.compiled.warm import is_warm, warm
 
+PROJECT = Path(__file__).parents[4]
 TELL = "from simulator.engine.compiled import jit; print(jit.FINGERPRINT)"
 
 
@@ -25,7 +26,7 @@ def test_an_entry_carries_the_fingerprint_of_the_package() -> None:
 
 
 def test_any_changed_file_changes_the_fingerprint(tmp_path: Path) -> None:
-    shutil.copytree("simulator", tmp_path / "simulator", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(PROJECT / "simulator", tmp_path / "simulator", ignore=shutil.ignore_patterns("__pycache__"))
     told = [_run(TELL, tmp_path)]
     with (tmp_path / "simulator/engine/compiled/buckets.py").open("a") as file:
         file.write("# Another line.\n")
