@@ -34,6 +34,8 @@ class DeployedFunction(LambdaFunction):
         super().__init__(account_id=account_id, spec=spec, region=region, version=version)
         self.logging_config: dict[str, Any] = _logging_config(self.function_name, spec.get("LoggingConfig"))
         self.dead_letter_config: dict[str, Any] | None = spec.get("DeadLetterConfig")
+        self.snap_start: str = (spec.get("SnapStart") or {}).get("ApplyOn", "None")
+        """Kept and reported; versions start as ever, since nothing here restores a process."""
         self.revision_id = new_revision()
         self._snapshot: FunctionVersion | None = None
 
@@ -47,6 +49,11 @@ class DeployedFunction(LambdaFunction):
         """Give ``FunctionConfiguration``."""
         configuration = super().get_configuration(on_create)
         configuration["RevisionId"] = self.revision_id
+        published = str(self.version) != "$LATEST"
+        configuration["SnapStart"] = {
+            "ApplyOn": self.snap_start,
+            "OptimizationStatus": "On" if published and self.snap_start == "PublishedVersions" else "Off",
+        }
         configuration["LoggingConfig"] = self.logging_config
         if self.dead_letter_config:
             configuration["DeadLetterConfig"] = self.dead_letter_config
@@ -64,6 +71,8 @@ class DeployedFunction(LambdaFunction):
             self.ephemeral_storage = config_updates["EphemeralStorage"]["Size"]
         if "KMSKeyArn" in config_updates:
             self.kms_key_arn = config_updates["KMSKeyArn"]
+        if "SnapStart" in config_updates:
+            self.snap_start = config_updates["SnapStart"].get("ApplyOn", "None")
         if "DeadLetterConfig" in config_updates:
             self.dead_letter_config = config_updates["DeadLetterConfig"]
         self._changed()
@@ -86,6 +95,7 @@ class DeployedFunction(LambdaFunction):
         configuration = self.get_configuration()
         for name in _NOT_CONTENT:
             configuration.pop(name, None)
+        configuration["SnapStart"] = self.snap_start
         return json.dumps(configuration, sort_keys=True, default=str)
 
     def snapshot(self) -> FunctionVersion:

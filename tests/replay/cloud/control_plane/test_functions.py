@@ -63,6 +63,23 @@ def test_a_version_keeps_its_configuration(cloud: LocalCloud, client: Any) -> No
     assert third["FunctionArn"].endswith(f":{name}:3")
 
 
+def test_snap_start_is_reported_as_it_was_set_and_publishes_no_version_by_itself(
+    cloud: LocalCloud, client: Any
+) -> None:
+    name = deploy(cloud, SnapStart={"ApplyOn": "PublishedVersions"})
+    said = {
+        qualifier: client.get_function_configuration(FunctionName=name, Qualifier=qualifier)["SnapStart"]
+        for qualifier in ("1", "$LATEST")
+    }
+    assert said["1"] == {"ApplyOn": "PublishedVersions", "OptimizationStatus": "On"}
+    assert said["$LATEST"] == {"ApplyOn": "PublishedVersions", "OptimizationStatus": "Off"}
+    assert client.publish_version(FunctionName=name)["Version"] == "1"
+
+    client.update_function_configuration(FunctionName=name, SnapStart={"ApplyOn": "None"})
+    assert client.publish_version(FunctionName=name)["Version"] == "2"
+    assert client.invoke(FunctionName=name, Qualifier="2")["StatusCode"] == 200
+
+
 def test_a_version_number_is_never_used_twice(cloud: LocalCloud, client: Any) -> None:
     name = deploy(cloud)
     change(cloud, name, "a")
