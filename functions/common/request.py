@@ -31,7 +31,7 @@ def read_request(body: Mapping[str, Any], settings: Settings) -> InferenceReques
     unknown = next((name for name in body if name not in FIELDS), None)
     if unknown is not None:
         # A misspelled limit that is silently ignored costs money.
-        raise RejectedError(f"field {str(unknown)[:40]!r} is unknown; known are {', '.join(FIELDS)}")
+        raise RejectedError(f"{_named(unknown)} is unknown; known are {', '.join(FIELDS)}")
     tier = _tier(body.get("tier"), settings)
     return InferenceRequest(
         prompt=_prompt(body, settings.max_prompt_chars),
@@ -40,6 +40,15 @@ def read_request(body: Mapping[str, Any], settings: Settings) -> InferenceReques
         max_tokens=_max_tokens(body.get("max_tokens"), tier),
         temperature=_temperature(body.get("temperature"), settings.temperature),
     )
+
+
+def _named(name: object) -> str:
+    """Name an unknown field where it is a known one misspelled: any other text may be a prompt in the wrong place."""
+    # Imported here: INIT need not pay for what only a refusal uses.
+    from difflib import get_close_matches
+
+    text = str(name)
+    return f"field {text!r}" if len(text) <= 20 and get_close_matches(text.lower(), FIELDS, 1, 0.7) else "a field"
 
 
 def _prompt(body: Mapping[str, Any], limit_chars: int) -> str:
