@@ -13,14 +13,14 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from botocore.exceptions import BotoCoreError, ClientError
-
+from functions.common.aws_call import AwsCaller, AwsCallError
 from functions.common.deadline import CallExpiredError, call_within
 from functions.common.errors import RateLimitedError
+from functions.common.table import call_table
 
 KEPT_S: Final = 3600
 """How long a bucket that is full again is kept before DynamoDB may delete it."""
@@ -45,15 +45,14 @@ class KeyRates:
         Its name.
     timeout_s
         What counting may take of a request's time, both updates together.
-    make_client
-        Builds the DynamoDB client; called at the first key that has a rate.
+    dynamodb
+        Calls DynamoDB.
     """
 
-    def __init__(self, table: str, timeout_s: float, make_client: Callable[[], Any]) -> None:
+    def __init__(self, table: str, timeout_s: float, dynamodb: AwsCaller) -> None:
         self._table = table
         self._timeout_s = timeout_s
-        self._make_client = make_client
-        self._client: Any = None
+        self._dynamodb = dynamodb
 
     def take(self, key: KeyRate, limit_s: float) -> str:
         """Count one request; give ``ok``, or ``error`` where it could not be counted and passes.
@@ -64,10 +63,8 @@ class KeyRates:
             The key has none left; it says when the next one will pass.
         """
         try:
-            if self._client is None:
-                self._client = self._make_client()
             wait_s = call_within(min(limit_s, self._timeout_s), lambda: self._move(key, time.time()))
-        except (ClientError, BotoCoreError, CallExpiredError, KeyError, ValueError):
+        except (AwsCallError, CallExpiredError, AttributeError, KeyError, TypeError, ValueError):
             return "error"
         if wait_s > 0:
             raise RateLimitedError(
@@ -107,18 +104,22 @@ class KeyRates:
         """Write where ``condition`` holds; give None then, else the time that stands."""
         numbers = {**values, ":end": round(now_s + key.burst / key.rate_rps) + KEPT_S}
         try:
-            self._client.update_item(
-                TableName=self._table,
-                Key={"key_id": {"S": key.key_id}},
-                UpdateExpression=update,
-                ConditionExpression=condition,
-                ExpressionAttributeValues={name: {"N": str(value)} for name, value in numbers.items()},
-                ReturnValuesOnConditionCheckFailure="ALL_OLD",
+            call_table(
+                self._dynamodb,
+                "UpdateItem",
+                {
+                    "TableName": self._table,
+                    "Key": {"key_id": {"S": key.key_id}},
+                    "UpdateExpression": update,
+                    "ConditionExpression": condition,
+                    "ExpressionAttributeValues": {name: {"N": str(value)} for name, value in numbers.items()},
+                    "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+                },
             )
-        except ClientError as error:
-            if error.response.get("Error", {}).get("Code") != "ConditionalCheckFailedException":
+        except AwsCallError as error:
+            if error.code != "ConditionalCheckFailedException":
                 raise
-            stood: Any = error.response.get("Item", {})
+            stood: Any = error.document.get("Item", {})
             # Deleted between condition and answer: as good as full.
             return int(stood.get("full_at", {}).get("N", 0))
         return None

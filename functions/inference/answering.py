@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from functions.common.bedrock import BedrockRuntime
+from functions.common.aws_call import AwsCaller
 from functions.common.converse import prompt_cache
 from functions.common.fallback import Chains, Trail
 from functions.common.request import InferenceRequest
@@ -27,8 +27,8 @@ class CachePolicy:
 class Answerer:
     """Answers requests; one an environment."""
 
-    def __init__(self, settings: Settings, client: BedrockRuntime, cache: ResponseCache | None) -> None:
-        self._client = client
+    def __init__(self, settings: Settings, bedrock: AwsCaller, cache: ResponseCache | None) -> None:
+        self._bedrock = bedrock
         self._cache = cache
         self._chains = Chains(settings)
 
@@ -52,12 +52,13 @@ class Answerer:
         stopwatch = Stopwatch()
         try:
             completion = self._chains.ask(
-                request, end_s, trail, lambda tier, limit_s: complete(request, tier, self._client, limit_s)
+                request, end_s, trail, lambda tier, limit_s: complete(request, tier, self._bedrock, limit_s)
             )
         finally:
             trail.inference_ms = stopwatch.elapsed_ms()
         trail.prompt_cache = prompt_cache(request, trail.tier, completion.usage)
         # What another model answered is not what the key stands for.
-        if self._cache is not None and key is not None and policy.write and trail.fallback_from is None:
+        keep = policy.write and completion.whole and trail.fallback_from is None
+        if self._cache is not None and key is not None and keep:
             self._cache.put(key, completion, end_s - time.monotonic())
         return completion

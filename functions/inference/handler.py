@@ -1,13 +1,6 @@
-# ruff: noqa: E402
 """The Lambda entry point: read, complete, answer, and leave one record. INIT builds what every request shares."""
 
 from __future__ import annotations
-
-import gc
-
-# Importing the SDK makes some 100,000 objects that all stay. Looking through them again and again for garbage took
-# 12 of 145 ms of INIT (measured), so the collector pauses until INIT has ended, and then never looks at them again.
-gc.disable()
 
 import os
 import sys
@@ -15,9 +8,7 @@ import time
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from functions.common.bedrock import bedrock_client
-from functions.common.dynamodb import dynamodb_client
-from functions.common.environment import PROVISIONED, ExecutionEnvironment
+from functions.common.environment import ExecutionEnvironment
 from functions.common.errors import ServiceError, UpstreamError
 from functions.common.fallback import Trail
 from functions.common.http import Answer, answer, authorizer_context, failure, header, read_body, tenant
@@ -26,24 +17,21 @@ from functions.common.record import Record, to_line
 from functions.common.request import read_request
 from functions.common.settings import Settings
 from functions.common.stopwatch import Stopwatch
+from functions.common.table import table_caller
 from functions.inference.answering import Answerer, CachePolicy
-from functions.inference.completion import Completion
+from functions.inference.completion import Completion, converse_caller
 from functions.inference.response_cache import ResponseCache
 
 SETTINGS = Settings.from_environment(os.environ)
 ENVIRONMENT = ExecutionEnvironment(os.environ)
-CLIENT = bedrock_client(SETTINGS.model_max_attempts)
-CACHE = None if SETTINGS.cache is None else ResponseCache(SETTINGS.cache, dynamodb_client)
-if CACHE is not None and ENVIRONMENT.initialization_type == PROVISIONED:
-    CACHE.prepare()
-# Where the caller's key has a rate, it is counted here; the client is built for the first such key.
+BEDROCK = converse_caller(os.environ, SETTINGS.model_max_attempts)
+TABLE = table_caller(os.environ) if SETTINGS.cache is not None or SETTINGS.rate_table else None
+CACHE = None if SETTINGS.cache is None or TABLE is None else ResponseCache(SETTINGS.cache, TABLE)
+# Where the caller's key has a rate, it is counted here.
 KEY_RATES = (
-    KeyRates(SETTINGS.rate_table, SETTINGS.rate_timeout_ms / 1000, dynamodb_client) if SETTINGS.rate_table else None
+    KeyRates(SETTINGS.rate_table, SETTINGS.rate_timeout_ms / 1000, TABLE) if SETTINGS.rate_table and TABLE else None
 )
-ANSWERER = Answerer(SETTINGS, CLIENT, CACHE)
-
-gc.freeze()
-gc.enable()
+ANSWERER = Answerer(SETTINGS, BEDROCK, CACHE)
 
 
 @dataclass(frozen=True)

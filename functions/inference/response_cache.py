@@ -9,14 +9,14 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Mapping
 from typing import Any, Final
 
-from botocore.exceptions import BotoCoreError, ClientError
-
+from functions.common.aws_call import AwsCaller, AwsCallError
 from functions.common.deadline import CallExpiredError, call_within
 from functions.common.request import InferenceRequest
 from functions.common.settings import CacheSettings
+from functions.common.table import call_table
 from functions.common.tiers import NO_TOKENS
 from functions.inference.completion import Completion
 
@@ -25,7 +25,7 @@ FORMAT: Final = 1
 MAX_TEXT_BYTES: Final = 380_000
 """An item of DynamoDB holds 400 KB with its attribute names; longer answers are not kept."""
 
-_FAILURES = (ClientError, BotoCoreError, CallExpiredError)
+_FAILURES = (AwsCallError, CallExpiredError)
 
 
 def cache_key(tenant: str, request: InferenceRequest) -> str:
@@ -51,20 +51,13 @@ class ResponseCache:
     ----------
     settings
         Table, time to live, and what a call may take.
-    make_client
-        Builds the DynamoDB client; called once, at the first use. At INIT it would make every cold start longer, also
-        those whose requests say ``no-store``.
+    table
+        Calls DynamoDB.
     """
 
-    def __init__(self, settings: CacheSettings, make_client: Callable[[], Any]) -> None:
+    def __init__(self, settings: CacheSettings, table: AwsCaller) -> None:
         self._settings = settings
-        self._make_client = make_client
-        self._client: Any = None
-
-    def prepare(self) -> None:
-        """Build the client ahead, where no caller waits for it."""
-        if self._client is None:
-            self._client = self._make_client()
+        self._table = table
 
     def get(self, key: str, limit_s: float) -> tuple[Completion | None, str]:
         """Look a request up, within ``limit_s`` and the cache's own time-out.
@@ -75,15 +68,14 @@ class ResponseCache:
             The answer or None, and ``hit``, ``miss`` or ``error``.
         """
         try:
-            self.prepare()
-            found = call_within(
-                self._limit_s(limit_s),
-                lambda: self._client.get_item(TableName=self._settings.table, Key={"key": {"S": key}}),
-            ).get("Item")
+            found = self._call("GetItem", {"Key": {"key": {"S": key}}}, limit_s).get("Item")
             # DynamoDB deletes what has expired within days, not at once.
             if found is None or int(found["expires_at"]["N"]) <= time.time():
                 return None, "miss"
-            return Completion(str(found["text"]["S"]), NO_TOKENS, model_attempts=0), "hit"
+            text = found["text"]["S"]
+            if not isinstance(text, str):
+                return None, "error"
+            return Completion(text, NO_TOKENS, model_attempts=0), "hit"
         except (*_FAILURES, KeyError, TypeError, ValueError):  # the latter: an item that is not ours
             return None, "error"
 
@@ -97,13 +89,12 @@ class ResponseCache:
             "expires_at": {"N": str(int(time.time()) + self._settings.ttl_s)},
         }
         try:
-            self.prepare()
-            call_within(
-                self._limit_s(limit_s), lambda: self._client.put_item(TableName=self._settings.table, Item=item)
-            )
+            self._call("PutItem", {"Item": item}, limit_s)
         except _FAILURES:
             return False
         return True
 
-    def _limit_s(self, limit_s: float) -> float:
-        return min(limit_s, self._settings.timeout_ms / 1000)
+    def _call(self, operation: str, arguments: Mapping[str, Any], limit_s: float) -> dict[str, Any]:
+        limit_s = min(limit_s, self._settings.timeout_ms / 1000)
+        arguments = {"TableName": self._settings.table, **arguments}
+        return call_within(limit_s, lambda: call_table(self._table, operation, arguments))

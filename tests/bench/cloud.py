@@ -6,7 +6,7 @@ Several environments are warm beforehand; a call that starts another one all the
 a warm call.
 
 INIT: cold starts of three packages in turn, so that whatever slows the machine slows all of them:
-the shipped inference function; the same package with a handler that only makes the Bedrock client; and that handler
+the shipped inference function; a handler that only makes the Bedrock client, with the trimmed SDK; and that handler
 with boto3 as pip installs it, without bytecode.
 """
 
@@ -109,9 +109,10 @@ def _inits(cloud: LocalCloud) -> dict[str, list[float]]:
     """Cold-start each package in turn; give the Init Durations in milliseconds."""
     project = Path(__file__).resolve().parents[2]
     package = build_package("inference", project=project, out_dir=project / "build" / "bench")
-    requirements = project / "functions" / "inference" / "requirements.txt"
+    requirements = project / "functions" / "stream" / "requirements.txt"
     wheels = fetch_wheels(requirements, project / "build" / "wheels", package.python)
-    with zipfile.ZipFile(package.path) as archive:
+    with_sdk = build_package("stream", project=project, out_dir=project / "build" / "bench")
+    with zipfile.ZipFile(with_sdk.path) as archive:
         shipped = {name: archive.read(name) for name in archive.namelist() if not name.startswith("functions/")}
     variables = {"VARIANT": "baseline", "MODEL_ID": "us.amazon.nova-lite-v1:0"}
     functions = {

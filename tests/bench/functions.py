@@ -1,11 +1,13 @@
-"""The inference function's own costs: what its handler adds to a model call, and its INIT beside a bare handler.
+"""The inference function's own costs: what it adds around a model call, its INIT, its memory; boto3 in the same run.
 
-Added time: warm invocations on the local cloud with the response cache off and on, in turn; the function's record says
-how long it ran and how long it waited for the model. With the cache on, its misses pay for a look-up and a write. How
-long the model takes does not matter here, so it takes 20 ms.
+Added time: the function's own ``total_ms`` of a warm invocation less what the model took *by its own clock*: a process
+of its own plays Bedrock (``_timed_bedrock.py``) and writes down how long each request was with it. So all that lies
+between is counted: reading the request, signing, HTTP, the way over loopback and back, reading the answer, the record.
+Two handlers stand beside it in turn: one that calls ``boto3.client("bedrock-runtime").converse`` with the same
+arguments, and one that sends ready-made bytes over a bare socket, which is what loopback and the scheduler cost.
 
 INIT: cold starts of the function with everything configured, beside a handler that only makes the Bedrock client with
-boto3 as pip installs it; in turn, so that whatever slows the machine slows both. ``NAME=cloud`` has more arms.
+boto3 as pip installs it; in turn, so that whatever slows the machine slows both.
 """
 
 from __future__ import annotations
@@ -14,6 +16,10 @@ import base64
 import json
 import re
 import statistics
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,10 +31,10 @@ from replay.package.wheels import fetch_wheels, wheel_files
 from tests.bench.cloud import BARE, _create, _zip
 from tests.bench.report import Figure, write_report
 
-CALLS: Final = 300
+CALLS: Final = 400
 MODEL_MS: Final = 20.0
 WARM_UP: Final = 20
-COLD_STARTS: Final = 12
+COLD_STARTS: Final = 15
 TABLE: Final = "bench-answers"
 SETTINGS: Final = {
     "VARIANT": "baseline",
@@ -42,66 +48,140 @@ SETTINGS: Final = {
     ),
 }
 CACHED: Final = {**SETTINGS, "CACHE_TABLE": TABLE, "CACHE_TIMEOUT_MS": "1000"}
+BOTO3: Final = """
+import json, time
+import boto3
+from botocore.config import Config
+
+CLIENT = boto3.client("bedrock-runtime", config=Config(retries={"mode": "standard", "total_max_attempts": 2}))
+
+def handle(event, context):
+    begun = time.monotonic_ns()
+    answer = CLIENT.converse(
+        modelId="us.amazon.nova-lite-v1:0",
+        messages=[{"role": "user", "content": [{"text": event["prompt"]}]}],
+        system=[{"text": "Answer in one sentence."}],
+        inferenceConfig={"maxTokens": 512},
+    )
+    text = answer["output"]["message"]["content"][0]["text"]
+    print(json.dumps({"total_ms": (time.monotonic_ns() - begun) / 1e6, "usage": answer["usage"]}))
+    return {"statusCode": 200, "body": text}
+"""
+SOCKET: Final = """
+import json, os, socket, time
+from urllib.parse import urlsplit
+
+PARTS = urlsplit(os.environ["AWS_ENDPOINT_URL_BEDROCK_RUNTIME"])
+BODY = json.dumps({"messages": [{"role": "user", "content": [{"text": "Question?"}]}]}).encode()
+REQUEST = b"POST /model/m/converse HTTP/1.1\\r\\nhost: x\\r\\ncontent-length: %d\\r\\n\\r\\n" % len(BODY) + BODY
+
+def handle(event, context):
+    begun = time.monotonic_ns()
+    CONNECTION.sendall(REQUEST)
+    received = b""
+    while not received.endswith(b"}}"):
+        received += CONNECTION.recv(65536)
+    print(json.dumps({"total_ms": (time.monotonic_ns() - begun) / 1e6}))
+
+CONNECTION = socket.create_connection((PARTS.hostname, PARTS.port))
+CONNECTION.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+"""
 
 
 def main() -> None:
     """Measure and report."""
     project = Path(__file__).resolve().parents[2]
     package = build_package("inference", project=project, out_dir=project / "build" / "bench")
+    requirements = project / "functions" / "stream" / "requirements.txt"
+    wheels = fetch_wheels(requirements, project / "build" / "wheels", package.python)
+    sdk = {name: data for wheel in wheels for name, data in wheel_files(wheel)}
     figures: dict[str, Figure] = {}
-    profile = project / "build" / "bench" / "quick-model.json"
-    profile.write_text(json.dumps({"name": "quick", "source": "made up", "inference_ms": [MODEL_MS]}))
-    with LocalCloud(CloudConfig(seed=1, bedrock_models={"*": str(profile)})) as cloud:
+    with LocalCloud(CloudConfig(seed=1)) as cloud:
         cloud.client("dynamodb").create_table(
             TableName=TABLE,
             BillingMode="PAY_PER_REQUEST",
             KeySchema=[{"AttributeName": "key", "KeyType": "HASH"}],
             AttributeDefinitions=[{"AttributeName": "key", "AttributeType": "S"}],
         )
-        added_ms, memory_mb = _added(cloud, package)
-        figures["added to a model call, p50"] = Figure(float(np.quantile(added_ms["plain"], 0.5)), "ms", 2.0)
-        figures["added to a model call, p99"] = Figure(float(np.quantile(added_ms["plain"], 0.99)), "ms", 5.0)
-        figures["the same with SDK and loopback, p50"] = Figure(float(np.quantile(added_ms["sdk"], 0.5)), "ms")
-        figures["the same with SDK and loopback, p99"] = Figure(float(np.quantile(added_ms["sdk"], 0.99)), "ms")
-        figures["added with the cache on, a miss, p50"] = Figure(float(np.quantile(added_ms["cached"], 0.5)), "ms")
-        figures["added with the cache on, a miss, p99"] = Figure(float(np.quantile(added_ms["cached"], 0.99)), "ms")
-        figures["memory used, highest"] = Figure(memory_mb, "MB")
-        init_ms = _inits(cloud, package, project)
+        added_ms, own_ms, memory_mb = _added(cloud, package, sdk)
+        init_ms = _inits(cloud, package, sdk)
+    for label, arm, targets in [
+        ("added around a model call", "function", (2.0, 5.0)),
+        ("the same with the response cache on, a miss", "cached", (None, None)),
+        ("the same by boto3 alone", "boto3", (None, None)),
+        ("of it loopback and scheduler (bare socket)", "socket", (None, None)),
+    ]:
+        for level, target in zip((0.5, 0.99), targets, strict=True):
+            value = float(np.quantile(added_ms[arm], level))
+            figures[f"{label}, p{100 * level:g}"] = Figure(value, "ms", target)
+    figures["added by the function's own code, without its HTTP client, p50"] = Figure(statistics.median(own_ms), "ms")
+    figures["memory used, highest"] = Figure(memory_mb["function"], "MB")
+    figures["memory used by boto3 alone, highest"] = Figure(memory_mb["boto3"], "MB")
     pip_ms = statistics.median(init_ms["pip"])
-    own_ms = statistics.median(init_ms["function"])
-    figures["INIT with everything on, median"] = Figure(own_ms, "ms", 0.5 * pip_ms)
+    figures["INIT with everything on, median"] = Figure(statistics.median(init_ms["function"]), "ms", 0.5 * pip_ms)
     figures["INIT of a bare boto3 handler, as pip installs it, median"] = Figure(pip_ms, "ms")
     write_report("functions", figures)
 
 
-def _added(cloud: LocalCloud, package: Package) -> tuple[dict[str, list[float]], float]:
-    """Give handler time less model time in milliseconds, by arm, and the highest memory in MB."""
+@contextmanager
+def _timed_bedrock() -> Iterator[tuple[str, Any]]:
+    """Run a Bedrock of its own; give its address, and what reads the nanoseconds of the next request."""
+    command = [sys.executable, "-m", "tests.bench._timed_bedrock", str(MODEL_MS)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        port = int(process.stdout.readline())
+        try:
+            yield f"http://127.0.0.1:{port}", lambda: int(process.stdout.readline())
+        finally:
+            process.kill()
+
+
+def _added(
+    cloud: LocalCloud, package: Package, sdk: dict[str, bytes]
+) -> tuple[dict[str, list[float]], list[float], dict[str, float]]:
+    """Give by arm handler time less the model's in milliseconds; of the function what its own code adds; memory."""
     code = package.path.read_bytes()
-    functions = {
-        "plain": _create(cloud, code, package.handler, package.python, SETTINGS),
-        "cached": _create(cloud, code, package.handler, package.python, CACHED),
+    arms = {
+        "function": (code, package.handler, SETTINGS),
+        "cached": (code, package.handler, CACHED),
+        "boto3": (_zip({**sdk, "app.py": BOTO3.encode()}), "app.handle", {}),
+        "socket": (_zip({"app.py": SOCKET.encode()}), "app.handle", {}),
     }
-    added_ms: dict[str, list[float]] = {arm: [] for arm in ("sdk", *functions)}
-    memory_mb = 0.0
-    for number in range(WARM_UP + CALLS):
-        for arm, name in functions.items():
-            log = _invoke(cloud, name, {"prompt": f"Question {number}?"})
-            record = json.loads(next(line for line in log.splitlines() if '"tailcast":"inference"' in line))
-            if record["status"] != "ok" or record["response_cache"] not in (None, "miss"):
-                raise RuntimeError(f"{arm}: not the request that was to be measured: {record}")
-            if number >= WARM_UP:
-                added_ms[arm].append(record["total_ms"] - record["inference_ms"])
-                if arm == "plain":
-                    added_ms["sdk"].append(record["total_ms"] - MODEL_MS)
-            memory_mb = max(memory_mb, _report(log, "Max Memory Used"))
-    return added_ms, memory_mb
+    added_ms: dict[str, list[float]] = {arm: [] for arm in arms}
+    memory_mb = dict.fromkeys(arms, 0.0)
+    own_ms: list[float] = []
+    # One server an arm: a server answers one connection, which its function keeps.
+    with ExitStack() as servers:
+        opened = {arm: servers.enter_context(_timed_bedrock()) for arm in arms}
+        names = {
+            arm: _create(
+                cloud,
+                zipped,
+                handler,
+                package.python,
+                {**variables, "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": opened[arm][0]},
+            )
+            for arm, (zipped, handler, variables) in arms.items()
+        }
+        for number in range(WARM_UP + CALLS):
+            for arm, name in names.items():
+                log = _invoke(cloud, name, {"prompt": f"Question {number}?"})
+                server_ms = opened[arm][1]() / 1e6
+                record = json.loads(next(line for line in log.splitlines() if '"total_ms"' in line))
+                if record.get("status", "ok") != "ok" or record.get("response_cache") not in (None, "miss"):
+                    raise RuntimeError(f"{arm}: not the request that was to be measured: {record}")
+                memory_mb[arm] = max(memory_mb[arm], _report(log, "Max Memory Used"))
+                if number < WARM_UP:
+                    continue
+                added_ms[arm].append(record["total_ms"] - server_ms)
+                if arm == "function":
+                    own_ms.append(record["total_ms"] - record["inference_ms"])
+    return added_ms, own_ms, memory_mb
 
 
-def _inits(cloud: LocalCloud, package: Package, project: Path) -> dict[str, list[float]]:
+def _inits(cloud: LocalCloud, package: Package, sdk: dict[str, bytes]) -> dict[str, list[float]]:
     """Cold-start both in turn; give the Init Durations in milliseconds."""
-    requirements = project / "functions" / "inference" / "requirements.txt"
-    wheels = fetch_wheels(requirements, project / "build" / "wheels", package.python)
-    bare = _zip({**{name: data for wheel in wheels for name, data in wheel_files(wheel)}, "app.py": BARE.encode()})
+    bare = _zip({**sdk, "app.py": BARE.encode()})
     functions = {
         "function": (_create(cloud, package.path.read_bytes(), package.handler, package.python, CACHED), CACHED),
         "pip": (_create(cloud, bare, "app.handle", package.python), {}),

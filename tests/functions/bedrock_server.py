@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import socket
+import struct
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -35,6 +37,14 @@ class Reply:
     hang_in_body: bool = False
     drop: bool = False
     """Close the connection without a word."""
+    raw: bytes | None = None
+    """What to send in place of ``body``, whatever it is."""
+    cut: bool = False
+    """Promise ten bytes more than are sent, and close."""
+    reset: bool = False
+    """Send half of the headers, and reset the connection."""
+    drip_s: float = 0.0
+    """Pause after each byte of the body."""
 
 
 def refusal(status: int, code: str, message: str, **headers: str) -> Reply:
@@ -104,11 +114,19 @@ def serving() -> Iterator[tuple[FakeBedrock, str]]:
                 state.released.wait(30)
                 self.close_connection = True
                 return
-            body = json.dumps(reply.body).encode()
+            if reply.reset:
+                self.wfile.write(b"HTTP/1.1 200 OK\r\ncontent-ty")
+                self.wfile.flush()
+                # With no time to linger, closing sends RST.
+                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                self.connection.close()
+                self.close_connection = True
+                return
+            body = json.dumps(reply.body).encode() if reply.raw is None else reply.raw
             self.send_response(reply.status)
             for name, value in {"content-type": "application/json", **reply.headers}.items():
                 self.send_header(name, value)
-            self.send_header("content-length", str(len(body)))
+            self.send_header("content-length", str(len(body) + (10 if reply.cut else 0)))
             self.end_headers()
             if reply.hang_in_body:
                 self.wfile.write(body[:10])
@@ -116,7 +134,21 @@ def serving() -> Iterator[tuple[FakeBedrock, str]]:
                 state.released.wait(30)
                 self.close_connection = True
                 return
+            if reply.drip_s:
+                for byte in body:
+                    if state.released.wait(reply.drip_s):
+                        break
+                    with suppress(OSError):
+                        self.wfile.write(bytes([byte]))
+                        self.wfile.flush()
+                self.close_connection = True
+                return
             self.wfile.write(body)
+            self.close_connection |= reply.cut
+
+        def finish(self) -> None:
+            with suppress(OSError):  # a connection that was reset
+                super().finish()
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002
             """Keep quiet."""

@@ -78,9 +78,9 @@ def load(bedrock: FakeBedrock, monkeypatch: pytest.MonkeyPatch) -> Iterator[Call
 
     yield _load
     for module in loaded:
-        module.CLIENT.close()
-        if module.CACHE is not None and module.CACHE._client is not None:
-            module.CACHE._client.close()
+        module.BEDROCK.close()
+        if module.TABLE is not None:
+            module.TABLE.close()
     sys.modules.pop(MODULE, None)
 
 

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 from uuid import uuid4
 
 import pytest
-from botocore.exceptions import ClientError, ReadTimeoutError
 
 from functions.common import key_rate as module
+from functions.common.aws_call import AwsCaller, AwsCallError
 from functions.common.errors import RateLimitedError
 from functions.common.key_rate import KeyRate, KeyRates, key_rate
+from functions.common.table import table_caller
 from replay.cloud import LocalCloud
 
 
@@ -39,9 +40,23 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 
 
 @pytest.fixture
-def counted(local_cloud: LocalCloud, table: str) -> KeyRates:
+def new_caller(local_cloud: LocalCloud, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], AwsCaller]]:
     # What is counted matters here, not how loaded the machine is.
-    return KeyRates(table, 30.0, lambda: local_cloud.client("dynamodb"))
+    monkeypatch.setattr("functions.common.table.READ_TIMEOUT_S", 30.0)
+    made: list[AwsCaller] = []
+
+    def make() -> AwsCaller:
+        made.append(table_caller(local_cloud.environment()))
+        return made[-1]
+
+    yield make
+    for caller in made:
+        caller.close()
+
+
+@pytest.fixture
+def counted(new_caller: Callable[[], AwsCaller], table: str) -> KeyRates:
+    return KeyRates(table, 30.0, new_caller())
 
 
 def taken(rates: KeyRates, key: KeyRate, times: int) -> list[str]:
@@ -74,32 +89,36 @@ def test_keys_do_not_share(counted: KeyRates, clock: SimpleNamespace) -> None:
 
 
 def test_environments_at_once_let_a_burst_through_and_not_one_more(
-    local_cloud: LocalCloud, table: str, clock: SimpleNamespace
+    new_caller: Callable[[], AwsCaller], table: str, clock: SimpleNamespace
 ) -> None:
     key = KeyRate("a", rate_rps=0.1, burst=7)
-    environments = [KeyRates(table, 30.0, lambda: local_cloud.client("dynamodb")) for _ in range(8)]
+    environments = [KeyRates(table, 30.0, new_caller()) for _ in range(8)]
     with ThreadPoolExecutor(8) as pool:
         met = [one for several in pool.map(lambda each: taken(each, key, 3), environments) for one in several]
     assert met.count("ok") == 7
     assert met.count("error") == 0
 
 
-def refuses(**_: Any) -> Any:
-    raise ClientError({"Error": {"Code": "ProvisionedThroughputExceededException", "Message": "no"}}, "UpdateItem")
+def refuses(*_: Any) -> Any:
+    raise AwsCallError("ProvisionedThroughputExceededException", http_status=400)
 
 
-def breaks(**_: Any) -> Any:
-    raise ReadTimeoutError(endpoint_url="http://table")
+def breaks(*_: Any) -> Any:
+    raise AwsCallError("TimeoutError", timed_out=True)
 
 
-def hangs(**_: Any) -> Any:
+def hangs(*_: Any) -> Any:
     time.sleep(60)
 
 
-@pytest.mark.parametrize("update_item", [refuses, breaks, hangs])
-def test_a_table_that_cannot_count_lets_pass(update_item: Callable[..., Any]) -> None:
+def says_nonsense(*_: Any) -> Any:
+    raise AwsCallError("ConditionalCheckFailedException", http_status=400, document={"Item": {"full_at": {"N": "x"}}})
+
+
+@pytest.mark.parametrize("post", [refuses, breaks, hangs, says_nonsense])
+def test_a_table_that_cannot_count_lets_pass(post: Callable[..., Any]) -> None:
     started_s = time.monotonic()
-    rates = KeyRates("t", 0.2, lambda: SimpleNamespace(update_item=update_item))
+    rates = KeyRates("t", 0.2, cast("AwsCaller", SimpleNamespace(post=post)))
     assert rates.take(KeyRate("a", 1, 1), 5.0) == "error"
     assert time.monotonic() - started_s < 30  # a hanging table would take 60
 

@@ -258,13 +258,13 @@ def test_other_failures_are_502_without_internals(
 def test_an_answer_of_another_shape_is_502(load: Load, call: Call, bedrock: FakeBedrock) -> None:
     bedrock.replies = [Reply(body={"nothing": "of use"})]
     outcome = call(load(), {"prompt": PROMPT})
-    assert (outcome.status, outcome.record["error"]) == (502, "KeyError")
+    assert (outcome.status, outcome.record["error"]) == (502, "MalformedAnswer")
 
 
 def test_an_endpoint_that_is_not_there_is_502(load: Load, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
     outcome = call(load(MODEL_MAX_ATTEMPTS="1"), {"prompt": PROMPT})
-    assert (outcome.status, outcome.record["error"]) == (502, "EndpointConnectionError")
+    assert (outcome.status, outcome.record["error"]) == (502, "ConnectionRefusedError")
 
 
 @pytest.mark.parametrize("reply", [Reply(hang_before_headers=True), Reply(hang_in_body=True)], ids=["headers", "body"])

@@ -53,15 +53,10 @@ def test_the_second_time_the_model_is_not_asked(cached: Load, call: Call, bedroc
     assert second.record["ResponseCacheHits"] == 1
 
 
-def test_the_client_is_built_when_it_is_needed_or_where_nobody_waits(
-    cached: Load, call: Call, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_init_connects_to_nothing(cached: Load, bedrock: FakeBedrock) -> None:
     module = cached()
-    assert module.CACHE._client is None
-    call(module, event({"prompt": "a"}, cache_control="no-store"))
-    assert module.CACHE._client is None
-    monkeypatch.setenv("AWS_LAMBDA_INITIALIZATION_TYPE", "provisioned-concurrency")
-    assert cached().CACHE._client is not None
+    assert bedrock.connections == 0
+    assert module.TABLE._connection.sock is None
 
 
 @pytest.mark.parametrize(

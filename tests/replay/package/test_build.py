@@ -17,7 +17,8 @@ from replay.errors import DeployError, InputError
 from replay.package import Package, build_package, target_python
 from replay.package.wheels import fetch_wheels, wheel_files
 
-FUNCTION = "inference"
+FUNCTION = "authorizer"
+"""The one that carries the SDK and is a handler of Python's runtime."""
 
 
 @pytest.fixture(scope="module")
@@ -44,10 +45,10 @@ def test_two_checkouts_give_the_same_bytes(project: Path, package: Package, tmp_
     near = checkout(project, tmp_path / "a")
     far = checkout(project, tmp_path / "another" / "much" / "deeper" / "folder")
     # What a checkout does not fix must not matter: times, modes, editors' leftovers.
-    source = far / "functions" / "inference" / "handler.py"
+    source = far / "functions" / FUNCTION / "handler.py"
     os.utime(source, (1, 1))
     source.chmod(0o600)
-    (far / "functions" / "inference" / "handler.py~").write_text("leftover")
+    (far / "functions" / FUNCTION / "handler.py~").write_text("leftover")
     (far / "functions" / "common" / "__pycache__").mkdir()
     (far / "functions" / "common" / "__pycache__" / "errors.cpython-311.pyc").write_bytes(b"stale")
     built = [build_package(FUNCTION, project=folder, out_dir=folder / "out") for folder in (near, far)]
@@ -56,7 +57,7 @@ def test_two_checkouts_give_the_same_bytes(project: Path, package: Package, tmp_
 
 def test_a_changed_line_changes_the_digest(project: Path, package: Package, tmp_path: Path) -> None:
     folder = checkout(project, tmp_path)
-    with (folder / "functions" / "inference" / "handler.py").open("a") as source:
+    with (folder / "functions" / FUNCTION / "handler.py").open("a") as source:
         source.write("# changed\n")
     assert build_package(FUNCTION, project=folder, out_dir=tmp_path / "out").sha256 != package.sha256
 
@@ -70,14 +71,18 @@ def test_the_digests_are_those_of_the_file(package: Package) -> None:
 
 def test_the_sdk_is_trimmed_to_the_services_in_use(unpacked: Path) -> None:
     data = unpacked / "botocore" / "data"
-    assert sorted(path.name for path in data.iterdir() if path.is_dir()) == ["bedrock-runtime", "dynamodb"]
+    assert sorted(path.name for path in data.iterdir() if path.is_dir()) == ["dynamodb"]
     assert not (unpacked / "boto3" / "data").exists()
     partitions = json.loads((data / "endpoints.json").read_text())["partitions"]
-    assert {name for partition in partitions for name in partition["services"]} <= {
-        "bedrock-runtime",
-        "dynamodb",
-    }
+    assert {name for partition in partitions for name in partition["services"]} <= {"dynamodb"}
     assert "us-east-1" in partitions[0]["regions"]
+
+
+def test_the_inference_function_is_its_own_code_alone(project: Path, tmp_path: Path) -> None:
+    package = build_package("inference", project=project, out_dir=tmp_path)
+    with zipfile.ZipFile(package.path) as archive:
+        assert {name.partition("/")[0] for name in archive.namelist()} == {"functions"}
+    assert package.size_bytes < 256 * 1024
 
 
 def test_licences_travel_with_what_they_license(unpacked: Path) -> None:
@@ -100,8 +105,8 @@ def test_every_module_has_bytecode_that_needs_no_look_at_its_source(unpacked: Pa
 def test_nothing_tells_of_the_machine_that_built_it(unpacked: Path, project: Path) -> None:
     for path in unpacked.rglob("*.pyc"):
         assert str(project).encode() not in path.read_bytes()
-    assert b"/var/task/functions/inference/handler.py" in b"".join(
-        path.read_bytes() for path in (unpacked / "functions" / "inference" / "__pycache__").iterdir()
+    assert b"/var/task/functions/authorizer/handler.py" in b"".join(
+        path.read_bytes() for path in (unpacked / "functions" / FUNCTION / "__pycache__").iterdir()
     )
 
 
@@ -114,7 +119,7 @@ def test_it_runs_with_nothing_but_the_standard_library_beside_it(unpacked: Path,
         f"sys.path.insert(0, {str(unpacked)!r})\n"
         f"print(callable(getattr(importlib.import_module({module!r}), {name!r})))\n"
     )
-    environment = {"MODEL_ID": "m", "VARIANT": "v", "AWS_DEFAULT_REGION": "us-east-1", "PATH": os.environ["PATH"]}
+    environment = {"KEYS_TABLE": "t", "AWS_DEFAULT_REGION": "us-east-1", "PATH": os.environ["PATH"]}
     result = subprocess.run(
         [sys.executable, "-I", "-S", "-B", "-c", script],
         env=environment,
