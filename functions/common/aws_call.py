@@ -21,8 +21,9 @@ from functools import cache
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from functions.common.credentials import credential_source
 from functions.common.errors import ConfigurationError
-from functions.common.signature import Credentials, Signer
+from functions.common.signature import Signer
 
 MAX_ANSWER_BYTES: Final = 16 * 1024 * 1024
 """Longer answers are an error; Bedrock's and DynamoDB's are far shorter."""
@@ -46,7 +47,7 @@ THROTTLING_CODES: Final = frozenset(
     }
 )
 TRANSIENT_STATUSES: Final = frozenset({500, 502, 503, 504})
-TRANSIENT_CODES: Final = frozenset({"RequestTimeout", "RequestTimeoutException"})
+TRANSIENT_CODES: Final = frozenset({"ModelNotReadyException", "RequestTimeout", "RequestTimeoutException"})
 BACKOFF_THROTTLED_S: Final = 1.0
 BACKOFF_S: Final = 0.05
 MAX_BACKOFF_S: Final = 20.0
@@ -55,6 +56,12 @@ MAX_ABOVE_BACKOFF_S: Final = 5.0
 QUOTA: Final = 500
 QUOTA_THROTTLED: Final = 5
 QUOTA_FAILED: Final = 14
+QUOTA_UNUSED: Final = 1
+"""What a good first try gives back; a good later one gives what it took."""
+
+
+# Of the system: environments that are restored from one snapshot would all draw the same pauses from Python's own.
+_RANDOM: Final = random.SystemRandom()
 
 
 class AwsCallError(Exception):
@@ -174,7 +181,7 @@ class AwsCaller:
         parts = urlsplit(endpoint)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ConfigurationError(f"endpoint {endpoint!r} is not an address such as https://HOST")
-        self._signer = Signer(Credentials.from_environment(environment), region, service)
+        self._signer = Signer(credential_source(environment), region, service)
         self._environment = environment
         self._host = parts.netloc
         self._max_attempts = max_attempts
@@ -212,17 +219,17 @@ class AwsCaller:
             Every try failed, or one failed in a way that another would not mend.
         """
         body = json.dumps(document, separators=(",", ":"), allow_nan=False).encode()
-        attempt = 1
+        attempt, given = 1, QUOTA_UNUSED
         while True:
-            failure, throttled, asked_s = None, False, 0.0
+            throttled, asked_s = False, 0.0
             try:
                 raw = self._once(path, headers, body)
                 if 200 <= raw.status < 300:
                     answer = AwsAnswer(_document(raw), attempt)
-                    self._quota = min(QUOTA, self._quota + (1 if attempt == 1 else QUOTA_THROTTLED))
+                    self._quota = min(QUOTA, self._quota + given)
                     return answer
                 failure = AwsCallError(raw.code, http_status=raw.status, retry_after_s=_whole(raw, "retry-after"))
-                throttled = raw.code in THROTTLING_CODES
+                throttled = raw.code in THROTTLING_CODES or (raw.status == 429 and raw.code not in TRANSIENT_CODES)
                 if not throttled and raw.status not in TRANSIENT_STATUSES and raw.code not in TRANSIENT_CODES:
                     raise failure
                 asked_s = (_whole(raw, "x-amz-retry-after") or 0) / 1000
@@ -230,10 +237,10 @@ class AwsCaller:
                 failure = AwsCallError(type(error).__name__, timed_out=True)
             except (OSError, http.client.HTTPException) as error:
                 failure = AwsCallError(type(error).__name__)
-            cost = QUOTA_THROTTLED if throttled else QUOTA_FAILED
-            if attempt >= self._max_attempts or self._quota < cost:
+            given = QUOTA_THROTTLED if throttled else QUOTA_FAILED
+            if attempt >= self._max_attempts or self._quota < given:
                 raise failure
-            self._quota -= cost
+            self._quota -= given
             time.sleep(_pause_s(attempt, throttled, asked_s))
             attempt += 1
 
@@ -296,5 +303,5 @@ def _is_stale(sock: socket.socket) -> bool:
 def _pause_s(attempt: int, throttled: bool, asked_s: float) -> float:
     """Give the pause before the next try, in seconds."""
     base_s = BACKOFF_THROTTLED_S if throttled else BACKOFF_S
-    pause_s = random.random() * min(base_s * 2.0 ** (attempt - 1), MAX_BACKOFF_S)  # noqa: S311  (not for secrets)
+    pause_s = _RANDOM.random() * min(base_s * 2.0 ** (attempt - 1), MAX_BACKOFF_S)
     return min(max(pause_s, asked_s), pause_s + MAX_ABOVE_BACKOFF_S)

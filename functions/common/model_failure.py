@@ -38,7 +38,7 @@ def model_failure(
     timed_out
         No answer came in time.
     """
-    if code in THROTTLING_CODES:
+    if code in THROTTLING_CODES or http_status == 429:
         wait_s = DEFAULT_RETRY_AFTER_S if retry_after_s is None else retry_after_s
         return ThrottledError("the model is at its rate limit; try again later", cause=code, retry_after_s=wait_s)
     if code in TIMEOUT_CODES or timed_out:

@@ -8,43 +8,22 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import quote
 
-from functions.common.errors import ConfigurationError
+from functions.common.credentials import Source
 
 _ALGORITHM: Final = "AWS4-HMAC-SHA256"
-
-
-@dataclass(frozen=True)
-class Credentials:
-    """Of the execution role. Lambda sets them once for an execution environment, which ends before they do."""
-
-    access_key: str
-    secret_key: str = field(repr=False)
-    token: str = field(repr=False)
-    """Session token; empty for none."""
-
-    @classmethod
-    def from_environment(cls, environment: Mapping[str, str]) -> Credentials:
-        """Read them. Raises ConfigurationError where there are none."""
-        access_key, secret_key = environment.get("AWS_ACCESS_KEY_ID", ""), environment.get("AWS_SECRET_ACCESS_KEY", "")
-        if not access_key or not secret_key:
-            raise ConfigurationError(
-                "environment variables AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are missing; Lambda sets them"
-            )
-        return cls(access_key, secret_key, environment.get("AWS_SESSION_TOKEN", ""))
 
 
 class Signer:
     """Signs requests to one service in one region."""
 
-    def __init__(self, credentials: Credentials, region: str, service: str) -> None:
+    def __init__(self, credentials: Source, region: str, service: str) -> None:
         self._credentials = credentials
         self._region = region
         self._service = service
-        self._day = ""
+        self._derived_from = ("", "")
         self._key = b""
 
     def sign(self, method: str, path: str, headers: Mapping[str, str], body: bytes, time: str) -> dict[str, str]:
@@ -60,10 +39,16 @@ class Signer:
             As it is sent.
         time
             ``20261125T101500Z``, UTC.
+
+        Raises
+        ------
+        OSError, http.client.HTTPException
+            The credentials cannot be had.
         """
+        credentials = self._credentials()
         signed = {**headers, "x-amz-date": time}
-        if self._credentials.token:
-            signed["x-amz-security-token"] = self._credentials.token
+        if credentials.token:
+            signed["x-amz-security-token"] = credentials.token
         names = sorted(signed)
         # Every service but S3 wants the path as it is sent encoded once more.
         canonical = "\n".join(
@@ -80,18 +65,20 @@ class Signer:
         day = time[:8]
         scope = f"{day}/{self._region}/{self._service}/aws4_request"
         digest = hashlib.sha256(canonical.encode()).hexdigest()
-        signature = hmac.new(self._key_of(day), f"{_ALGORITHM}\n{time}\n{scope}\n{digest}".encode(), "sha256")
+        signature = hmac.new(
+            self._key_of(day, credentials.secret_key), f"{_ALGORITHM}\n{time}\n{scope}\n{digest}".encode(), "sha256"
+        )
         signed["authorization"] = (
-            f"{_ALGORITHM} Credential={self._credentials.access_key}/{scope}, "
+            f"{_ALGORITHM} Credential={credentials.access_key}/{scope}, "
             f"SignedHeaders={';'.join(names)}, Signature={signature.hexdigest()}"
         )
         return signed
 
-    def _key_of(self, day: str) -> bytes:
+    def _key_of(self, day: str, secret_key: str) -> bytes:
         """Derive the day's key; it is the same for all of the day's requests."""
-        if day != self._day:
-            key = f"AWS4{self._credentials.secret_key}".encode()
+        if (day, secret_key) != self._derived_from:
+            key = f"AWS4{secret_key}".encode()
             for part in (day, self._region, self._service, "aws4_request"):
                 key = hmac.new(key, part.encode(), "sha256").digest()
-            self._day, self._key = day, key
+            self._derived_from, self._key = (day, secret_key), key
         return self._key

@@ -69,7 +69,7 @@ def test_addresses_are_the_sdks(environment: dict[str, str], host: str) -> None:
     ("environment", "line"),
     [
         ({"AWS_REGION": ""}, "environment variable AWS_REGION is missing"),
-        ({"AWS_ACCESS_KEY_ID": ""}, "environment variables AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are missing"),
+        ({"AWS_ACCESS_KEY_ID": ""}, "there are no credentials: neither AWS_ACCESS_KEY_ID"),
         ({"AWS_ENDPOINT_URL": "localhost"}, "endpoint 'localhost' is not an address"),
     ],
 )
@@ -101,7 +101,7 @@ def test_a_connection_that_was_closed_while_it_waited_costs_no_try(endpoint: str
 def test_throttles_and_faults_are_tried_again_after_growing_pauses(
     bedrock: FakeBedrock, endpoint: str, pauses: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(aws_call.random, "random", lambda: 1.0)
+    monkeypatch.setattr(aws_call._RANDOM, "random", lambda: 1.0)
     no = refusal(429, "ThrottlingException", "no")
     bedrock.replies = [no, no, refusal(503, "ServiceUnavailableException", "no")]
     calls = caller(endpoint, max_attempts=4)

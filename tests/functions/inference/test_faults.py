@@ -46,6 +46,7 @@ MODEL_FAULTS = {
     "throttled": (refusal(429, "ThrottlingException", "no"), 429),
     "quota": (refusal(400, "ServiceQuotaExceededException", "no"), 429),
     "not ready": (refusal(429, "ModelNotReadyException", "no"), 429),
+    "throttled in front": (Reply(429, raw=b""), 429),
     "down": (refusal(503, "ServiceUnavailableException", "no"), 502),
     "fault in front": (Reply(502, raw=b"<html>Bad Gateway</html>"), 502),
     "fault without a body": (Reply(500, raw=b""), 502),
