@@ -185,7 +185,6 @@ class AwsCaller:
         self._environment = environment
         self._host = parts.netloc
         self._max_attempts = max_attempts
-        self._connect_timeout_s = connect_timeout_s
         self._read_timeout_s = read_timeout_s
         self._quota = QUOTA
         if parts.scheme == "http":
@@ -228,11 +227,12 @@ class AwsCaller:
                     answer = AwsAnswer(_document(raw), attempt)
                     self._quota = min(QUOTA, self._quota + given)
                     return answer
-                failure = AwsCallError(raw.code, http_status=raw.status, retry_after_s=_whole(raw, "retry-after"))
-                throttled = raw.code in THROTTLING_CODES or (raw.status == 429 and raw.code not in TRANSIENT_CODES)
-                if not throttled and raw.status not in TRANSIENT_STATUSES and raw.code not in TRANSIENT_CODES:
+                failure = raw.error()
+                transient = failure.code in TRANSIENT_CODES
+                throttled = failure.code in THROTTLING_CODES or (raw.status == 429 and not transient)
+                if not throttled and not transient and raw.status not in TRANSIENT_STATUSES:
                     raise failure
-                asked_s = (_whole(raw, "x-amz-retry-after") or 0) / 1000
+                asked_s = (raw.whole("x-amz-retry-after") or 0) / 1000
             except TimeoutError as error:
                 failure = AwsCallError(type(error).__name__, timed_out=True)
             except (OSError, http.client.HTTPException) as error:
