@@ -16,16 +16,22 @@ from tests.functions.conftest import Context, Outcome
 Load = Callable[..., ModuleType]
 Call = Callable[..., Outcome]
 
-REMAINING_MS = 2_000
 MARGIN_MS = 300
 PROMPT = "What is six times seven?"
 
 
 @pytest.fixture
 def cached(load: Load) -> ModuleType:
+    """With a cache that a loaded machine does not make late."""
     return load(
-        CACHE_TABLE="answers", CACHE_TIMEOUT_MS="150", MODEL_MAX_ATTEMPTS="2", DEADLINE_MARGIN_MS=str(MARGIN_MS)
+        CACHE_TABLE="answers", CACHE_TIMEOUT_MS="5000", MODEL_MAX_ATTEMPTS="2", DEADLINE_MARGIN_MS=str(MARGIN_MS)
     )
+
+
+@pytest.fixture
+def hasty(load: Load) -> ModuleType:
+    """With a cache that has little time."""
+    return load(CACHE_TABLE="answers", CACHE_TIMEOUT_MS="400")
 
 
 def answered(**changes: Any) -> Reply:
@@ -84,7 +90,8 @@ def test_a_model_that_fails_is_told_in_time_and_never_kept(
     assert call(cached, {"prompt": "to build the clients"}).status == 200
     bedrock.table.clear()
     bedrock.replies = [reply] * 2
-    context = Context(remaining_ms=REMAINING_MS)
+    # Those that hang take all of the time; the others must not come near it, however loaded the machine is.
+    context = Context(remaining_ms=1_500 if status == 504 else 10_000)
     outcome = call(cached, {"prompt": PROMPT}, context)
 
     assert outcome.status == status
@@ -159,24 +166,24 @@ TABLE_FAULTS = {
 @pytest.mark.parametrize("fault", TABLE_FAULTS)
 @pytest.mark.parametrize("where", ["look-up", "write"])
 def test_a_cache_that_fails_is_passed_over(
-    cached: ModuleType, call: Call, bedrock: FakeBedrock, where: str, fault: str
+    hasty: ModuleType, call: Call, bedrock: FakeBedrock, where: str, fault: str
 ) -> None:
-    assert call(cached, {"prompt": "to build the clients"}).status == 200
+    assert call(hasty, {"prompt": "to build the clients"}).status == 200
     reply, fine = TABLE_FAULTS[fault], Reply(body={})
     bedrock.table_replies = [reply, fine] if where == "look-up" else [fine, reply]
     started = time.monotonic()
-    outcome = call(cached, {"prompt": PROMPT})
+    outcome = call(hasty, {"prompt": PROMPT})
     assert (outcome.status, outcome.body["response"], outcome.body["cached"]) == (200, "The answer is 42.", False)
     assert outcome.record["response_cache"] == ("error" if where == "look-up" else "miss")
-    assert time.monotonic() - started < 3, "a cache has 0.15 s"
+    assert time.monotonic() - started < 8, "a cache has 0.4 s"
     bedrock.table_replies = []
-    assert call(cached, {"prompt": "to build the clients"}).body["cached"] is True
+    assert call(hasty, {"prompt": "to build the clients"}).body["cached"] is True
 
 
-def test_both_down_at_once_is_the_models_failure(cached: ModuleType, call: Call, bedrock: FakeBedrock) -> None:
-    call(cached, {"prompt": "to build the clients"})
+def test_both_down_at_once_is_the_models_failure(hasty: ModuleType, call: Call, bedrock: FakeBedrock) -> None:
+    call(hasty, {"prompt": "to build the clients"})
     bedrock.table_replies = [Reply(hang_before_headers=True)] * 2
     bedrock.replies = [refusal(429, "ThrottlingException", "no")] * 2
-    outcome = call(cached, {"prompt": PROMPT}, Context(remaining_ms=3_000))
+    outcome = call(hasty, {"prompt": PROMPT}, Context(remaining_ms=10_000))
     assert (outcome.status, outcome.record["response_cache"]) == (429, "error")
     assert len(json.dumps(outcome.answer)) < 1_000
