@@ -11,6 +11,7 @@ from typing import Any, Literal, cast
 import click
 
 from replay.cli import options
+from replay.cli.interrupts import signals_interrupt
 from replay.deploy import VARIANTS, Deployment, DeployRequest, Variant, default_state_dir
 from replay.deploy import deploy as run_deploy
 from replay.deploy import destroy as run_destroy
@@ -128,15 +129,17 @@ def deploy(
         state_bucket=state_bucket,
         state_prefix=state_prefix,
     )
-    if force_unlock is not None or chosen == "migrate":
-        _on_the_state(request, force_unlock, as_json)
-        return
-    if chosen == "destroy":
-        count = run_destroy(request)
-        click.echo(json.dumps({"destroyed": count}) if as_json else f"{count} resources destroyed")
-        return
-    deployment = run_promote(request) if chosen == "promote" else run_deploy(request)
-    click.echo(json.dumps(asdict(deployment)) if as_json else _describe(deployment))
+    # A CI job that is cancelled (SIGTERM) gives its lock back, and Terraform the time to write its state.
+    with signals_interrupt():
+        if force_unlock is not None or chosen == "migrate":
+            _on_the_state(request, force_unlock, as_json)
+            return
+        if chosen == "destroy":
+            count = run_destroy(request)
+            click.echo(json.dumps({"destroyed": count}) if as_json else f"{count} resources destroyed")
+            return
+        deployment = run_promote(request) if chosen == "promote" else run_deploy(request)
+        click.echo(json.dumps(asdict(deployment)) if as_json else _describe(deployment))
 
 
 def _on_the_state(request: DeployRequest, lock_id: str | None, as_json: bool) -> None:

@@ -168,6 +168,27 @@ def test_what_a_killed_deployment_left_locked_is_named_and_released(
     assert "nothing is locked" in again.stderr
 
 
+def test_a_deployment_that_is_told_to_stop_gives_its_lock_back(local_cloud: LocalCloud, state: BucketState) -> None:
+    script = (
+        "import time\n"
+        "from replay.cli.interrupts import signals_interrupt\n"
+        "from replay.deploy.bucket import BucketState\n"
+        "from replay.deploy.target import Target\n"
+        f"client = Target({local_cloud.endpoint_url!r}).client('s3', 'us-east-1')\n"
+        f"with signals_interrupt(), BucketState(client, {state.bucket!r}, 'team/dev').hold('deploy baseline'):\n"
+        "    print('held', flush=True)\n"
+        "    time.sleep(600)\n"
+    )
+    command = [sys.executable, "-c", script]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        assert state.read(LOCK_FILE) is not None
+        holder.terminate()
+        holder.wait(60)
+    assert state.read(LOCK_FILE) is None
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "line"),
     [
