@@ -58,13 +58,14 @@ def drive(
 ) -> None:
     r"""Send open-loop load to TARGET and write what the caller saw as a trace.
 
-    TARGET is an address that takes POST {"prompt": …}, or lambda:FUNCTION:ALIAS. Requests leave at their planned
-    times, whether or not earlier ones were answered, and a latency counts from the planned time. Ctrl-C keeps what was
-    measured until then (exit code 130).
+    TARGET is an address that takes POST {"prompt": …}, or lambda:FUNCTION:ALIAS. Requests to a Function URL are signed;
+    of a stream the first token is noted too. Requests leave at their planned times, whether or not earlier ones were
+    answered, and a latency counts from the planned time. Ctrl-C keeps what was measured until then (exit code 130).
 
     \b
     Examples:
       tailcast drive https://abc.execute-api.us-east-1.amazonaws.com/genai --rate 5 --duration 120 --out seen.parquet
+      tailcast drive https://abc.lambda-url.us-east-1.on.aws/stream --rate 1 --duration 60 --out streams.parquet
       tailcast drive lambda:genai:optimized --arrivals baseline.parquet --speed 2 --out seen.parquet
     """
     import numpy as np

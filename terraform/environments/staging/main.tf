@@ -187,6 +187,7 @@ module "observability" {
   log_group_name       = module.inference.log_group_name
   log_format           = var.log_format
   versions             = module.inference.versions
+  stream               = one([for stream in module.streaming : { function_name = stream.function_name, version = stream.published_version }])
   provisioned_variants = toset([for variant, count in var.provisioned_concurrency : variant if count > 0])
   p99_ms               = var.observability.p99_ms
   failures_per_period  = var.observability.failures_per_period

@@ -62,11 +62,30 @@ locals {
     for statistic in ["Average", "Maximum"] : jsonencode([local.init_namespace, "InitMs", { stat = statistic }])
   ]
 
-  widgets = [
+  # What the streaming function says of itself; its URL serves what is published, one version at a time.
+  streams = {
+    for metric, statistics in {
+      TtftMs          = ["p50", "p95"]
+      InterTokenMaxMs = ["p50", "p95"]
+      Errors          = ["Sum"]
+      Timeouts        = ["Sum"]
+      Disconnects     = ["Sum"]
+    } :
+    metric => flatten([
+      for stream in var.stream[*] : [
+        for statistic in statistics : jsonencode([
+          "tailcast", metric, "function", stream.function_name, "version", stream.version,
+          { stat = statistic, label = "stream ${statistic == "Sum" ? lower(metric) : statistic}" },
+        ])
+      ]
+    ])
+  }
+
+  widgets = concat([
     { title = "Duration in the handler (ms)", metrics = local.by_variant.TotalMs },
     { title = "Model call (ms)", metrics = local.by_variant.InferenceMs },
     { title = "Model call's share of the handler's time (%)", metrics = local.inference_share },
-    { title = "Time to the first token (ms)", metrics = local.by_variant.TtftMs },
+    { title = "Time to the first token (ms)", metrics = concat(local.by_variant.TtftMs, local.streams.TtftMs) },
     { title = "INIT of cold starts, mean and highest of 5 minutes (ms)", metrics = local.init, period = 300 },
     { title = "Requests", metrics = local.requests },
     { title = "Failures", metrics = concat(local.by_variant.Errors, local.by_variant.Throttles, local.by_variant.Timeouts, local.by_variant.Fallbacks) },
@@ -90,7 +109,12 @@ locals {
         for metric in ["Count", "4xx", "5xx"] : jsonencode(["AWS/ApiGateway", metric, "ApiId", var.api_id, { stat = "Sum" }])
       ]
     },
-  ]
+    ], [
+    for stream in var.stream[*] : {
+      title   = "Streams: longest pause between two pieces (ms), failures, callers who left"
+      metrics = concat(local.streams.InterTokenMaxMs, local.streams.Errors, local.streams.Timeouts, local.streams.Disconnects)
+    }
+  ])
 
   alarms = merge(
     {
@@ -134,6 +158,13 @@ locals {
         namespace   = "AWS/ApiGateway", metric = "5xx", statistic = "Sum", threshold = var.failures_per_period
         dimensions  = { ApiId = var.api_id }
         description = "Callers got more than ${var.failures_per_period} server errors."
+      }
+    },
+    {
+      for stream in var.stream[*] : "stream-errors" => {
+        namespace   = "tailcast", metric = "Errors", statistic = "Sum", threshold = var.failures_per_period
+        dimensions  = { function = stream.function_name, version = stream.version }
+        description = "More than ${var.failures_per_period} streams failed."
       }
     },
   )

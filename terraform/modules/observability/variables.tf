@@ -34,6 +34,12 @@ variable "log_format" {
   }
 }
 
+variable "stream" {
+  type        = object({ function_name = string, version = string })
+  description = "The streaming function and the version that its URL serves; null where there is none."
+  default     = null
+}
+
 variable "versions" {
   type        = map(string)
   description = "Variant to the published version that serves it."

@@ -42,6 +42,29 @@ run "the_dashboard_shows_both_variants" {
   }
 }
 
+run "streams_are_shown_and_watched_where_there_are_any" {
+  command = apply
+
+  variables {
+    stream = { function_name = "test-stream", version = "2" }
+  }
+
+  assert {
+    condition     = length(jsondecode(aws_cloudwatch_dashboard.this.dashboard_body).widgets) == 13 && length(jsondecode(aws_cloudwatch_dashboard.this.dashboard_body).widgets[12].properties.metrics) == 5
+    error_message = "The streams' widget is missing."
+  }
+
+  assert {
+    condition     = contains(jsondecode(aws_cloudwatch_dashboard.this.dashboard_body).widgets[3].properties.metrics, ["tailcast", "TtftMs", "function", "test-stream", "version", "2", { stat = "p50", label = "stream p50" }])
+    error_message = "The first token of streams is not shown."
+  }
+
+  assert {
+    condition     = aws_cloudwatch_metric_alarm.this["stream-errors"].dimensions == tomap({ function = "test-stream", version = "2" })
+    error_message = "Nobody hears of streams that fail."
+  }
+}
+
 run "init_is_shown_by_five_minutes_and_the_share_of_the_model_is_computed" {
   command = apply
 
