@@ -75,3 +75,17 @@ run "a_budget_is_watched" {
     error_message = "The budget is missing."
   }
 }
+
+run "streams_are_watched_where_they_are_enabled" {
+  command = apply
+
+  variables {
+    streaming         = { enabled = true }
+    streaming_package = { path = "stream.zip", base64sha256 = "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=", handler = "functions/stream/run.sh" }
+  }
+
+  assert {
+    condition     = contains(output.observability.alarms, "tailcast-staging-stream-errors")
+    error_message = "Nobody hears of streams that fail."
+  }
+}
