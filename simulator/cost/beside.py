@@ -19,8 +19,8 @@ from simulator.cost.request import FloatArray
 BYTES_PER_GB: Final = 2.0**30
 DAYS_A_MONTH: Final = 730.0 / 24.0
 LOG_BYTES: Final = 2_300.0
-"""Of a request of the deployed function: its record with metrics (1.6 KB) and Lambda's start, runtimeDone and report
-events in the JSON format (0.6 KB), measured on the local cloud; a little for the INIT of some."""
+"""Of a request of the deployed function: its record with metrics (1.4 KB) and Lambda's start, runtimeDone and report
+events in the JSON format (0.6 KB), as the local cloud writes them, and the gateway's access log (0.3 KB)."""
 ITEM_BYTES: Final = 110.0
 """Of a cached answer besides its text: a digest of 64 characters, an expiry, and three attribute names."""
 BYTES_PER_TOKEN: Final = 4.0
