@@ -1,8 +1,9 @@
 """What a command takes before it answers: help, and the first and the second forecast on a machine.
 
-A forecast is of three steps of five minutes after 20 minutes of history, and of a burst (5.8 million simulated requests in
-200 replications); or of the trace's own 10,000 arrivals (2 million). Each run is a process of its own. The first forecast has an empty cache of compiled code, the later ones what it left.
-CPU seconds stand beside those of the wall, since other programs of the machine lengthen only the latter.
+A forecast is of three steps of five minutes after 20 minutes of history, and of a burst (5.8 million simulated requests
+in 200 replications); or of the trace's own 10,000 arrivals (2 million). Each run is a process of its own. The first
+forecast has an empty cache of compiled code, the later ones what it left. CPU seconds stand beside those of the wall,
+since other programs of the machine lengthen only the latter.
 """
 
 from __future__ import annotations
