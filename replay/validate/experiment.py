@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import polars as pl
 
 from replay.demo.results import write_json
 from replay.drive import DriveResult, drive
@@ -31,7 +32,7 @@ from simulator.arrivals import (
 from simulator.figures import ALL, QUANTILE_METRICS, observe
 from simulator.forecast import DEFAULT_REPLICATIONS, Forecast, forecast
 from simulator.holdout import HeldOutFigure
-from simulator.quantiles import interval
+from simulator.quantiles import interval, quantile
 from simulator.timeline import PlannedStep
 from simulator.trace import Trace, write_trace
 
@@ -43,6 +44,9 @@ JUDGED: Final = ("p99_ms", *COUNTS)
 LATENESS_LIMIT_MS: Final = 50.0
 """Above this the driver's or the local Bedrock's own p99 lateness blurs the case: the machine was too busy for it. A
 p99 of some 1,250 ms moves by less than 4 %, where its interval reaches 10 to 20 % to either side."""
+OVERHEAD_LIMIT_MS: Final = 50.0
+"""What a warm request takes besides its model's call (SDK, runtime, data plane): under 20 ms at the p95 where the cores
+are free, 100 ms and more where the functions themselves have to wait for one, however punctual driver and models are."""
 START_LIMIT_S: Final = 1.0
 """A case that begins this much after its planned time meets other environments than forecast."""
 
@@ -154,6 +158,7 @@ def run_case(case: Case, package: Package, folder: Path, *, seed: int, pace: Pac
         "lateness_ms": {
             one.name: one.driven.to_json()["lateness_ms"]["p99"] for one in (baseline, candidate, happened)
         },
+        "overhead_p95_ms": {one.name: _overhead_ms(one.trace) for one in (baseline, candidate, happened)},
         "load_average": os.getloadavg()[0],
         "warnings": list(found.warnings),
     }
@@ -271,8 +276,18 @@ def _busy(phases: list[_Measured], bedrock: dict[str, Any], late_s: float) -> st
             return f"{one.name}: the driver was late by {one.driven.lateness.p99_ms:.0f} ms at p99"
         if one.driven.unsent:
             return f"{one.name}: {one.driven.unsent} requests were not sent"
+        overhead_ms = _overhead_ms(one.trace)
+        if overhead_ms > OVERHEAD_LIMIT_MS:
+            return f"{one.name}: warm requests took {overhead_ms:.0f} ms at p95 besides the model"
     for name, model in bedrock["models"].items():
         p99_ms = model["lateness"].get("p99_ms", 0.0)
         if p99_ms > LATENESS_LIMIT_MS:
             return f"{name}: the local Bedrock was late by {p99_ms:.0f} ms at p99"
     return f"the case began {late_s:.1f} s late" if late_s > START_LIMIT_S else None
+
+
+def _overhead_ms(trace: Trace) -> float:
+    """Give the p95 of what warm requests that ended well took besides the model's call; 0 where none is known."""
+    warm = trace.frame.filter((pl.col("status") == "ok") & ~pl.col("cold").fill_null(value=True))
+    besides = (warm["client_ms"] - warm["inference_ms"]).drop_nulls().to_numpy()
+    return quantile(besides, 0.95) if besides.size else 0.0

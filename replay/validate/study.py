@@ -86,10 +86,14 @@ class Study:
         self._claim()
         waiting = [case for case in self.cases if self._done(case) is None]
         running: list[_Running] = []
+        # Evenly apart, so that the burst of one falls into the quiet of another.
+        apart_s = _typical_s(self.pace) / self.side_by_side
+        next_s = time.monotonic()
         try:
             while waiting or running:
-                while waiting and len(running) < self.side_by_side:
+                if waiting and len(running) < self.side_by_side and time.monotonic() >= next_s:
                     running.append(self._start(waiting.pop(0), watcher))
+                    next_s = time.monotonic() + apart_s if self.side_by_side > 1 else next_s
                 time.sleep(_POLL_S)
                 for one in [each for each in running if each.has_ended()]:
                     running.remove(one)
@@ -159,6 +163,11 @@ class Study:
         shutil.rmtree(one.folder / "cloud", ignore_errors=True)
         watcher.ended(one.case.name, result)
         return self._again(document)
+
+
+def _typical_s(pace: Pace) -> float:
+    """Give how long a case takes, about: its recordings, the gap, and as much again as the baseline's for the load."""
+    return 2.0 * pace.baseline_s + pace.candidate_s + pace.gap_s
 
 
 class _Running:
