@@ -45,8 +45,8 @@ LATENESS_LIMIT_MS: Final = 50.0
 """Above this the driver's or the local Bedrock's own p99 lateness blurs the case: the machine was too busy for it. A
 p99 of some 1,250 ms moves by less than 4 %, where its interval reaches 10 to 20 % to either side."""
 OVERHEAD_LIMIT_MS: Final = 50.0
-"""What a warm request takes besides its model's call (SDK, runtime, data plane): under 20 ms at the p95 where the cores
-are free, 100 ms and more where the functions themselves have to wait for one, however punctual driver and models are."""
+"""What a warm request takes besides its model's call (SDK, runtime, data plane): under 20 ms at the p95 where cores are
+free, 100 ms and more where the functions themselves have to wait for one, however punctual driver and models are."""
 START_LIMIT_S: Final = 1.0
 """A case that begins this much after its planned time meets other environments than forecast."""
 
