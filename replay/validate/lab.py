@@ -49,7 +49,7 @@ class Lab:
     case
         What is tried on it.
     package
-        The inference function's package, whose SDK the handler of the time-out cases uses too.
+        The inference function's package; the time-out cases run a handler of their own.
     """
 
     def __init__(self, cloud: LocalCloud, case: Case, package: Package) -> None:
@@ -161,11 +161,10 @@ class Lab:
         }
 
     def _zip(self) -> bytes:
-        content = self._package.path.read_bytes()
         if not self.case.redeploys:
-            return content
-        buffer = io.BytesIO(content)
-        with zipfile.ZipFile(buffer, "a", zipfile.ZIP_DEFLATED) as archive:
+            return self._package.path.read_bytes()
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
             archive.writestr(f"{_HANDLER_MODULE}.py", Path(__file__).with_name(f"{_HANDLER_MODULE}.py").read_text())
         return buffer.getvalue()
 
