@@ -1,6 +1,6 @@
 """Calls of AWS over one kept connection, signed and tried again as the SDK does in its standard mode.
 
-Why not the SDK: with it INIT took 0.46 of a bare boto3 handler's, with this 0.14; a request 1.9 ms of the processor,
+Why not the SDK: with it INIT took 0.46 of a bare boto3 handler's, with this 0.19; a request 1.9 ms of the processor,
 with this 0.8 (docs/performance.md). What a function calls here is one operation with a JSON body; streams, pages and
 presigned addresses are the SDK's. Addresses, retries and time-outs follow it; `AWS_ENDPOINT_URL` is honoured.
 
