@@ -176,6 +176,7 @@ def test_ctrl_c_keeps_what_was_measured(function: str, tmp_path: Path) -> None:
     assert 0 < len(read_trace(out)) < 200
 
 
+@pytest.mark.alone
 @pytest.mark.slo("p50 < 2 s", "error_rate < 5%")
 def test_a_recorded_trace_replayed_against_an_alias(
     function: str, local_cloud: LocalCloud, replay_trace: TraceReplayer, tmp_path: Path
