@@ -1,3 +1,4 @@
+# ruff: noqa: E402
 """A stand-in for Lambda Web Adapter: passes requests from the Runtime API to an HTTP application, and answers back.
 
 Started as ``python … web_adapter.py HANDLER``. The process becomes the application, ``$LAMBDA_TASK_ROOT/HANDLER``, as
@@ -14,15 +15,52 @@ One thing differs: environments share this machine's ports, so each gets a port 
 
 from __future__ import annotations
 
+import os
+import socket
+import sys
+
+APPLICATION = os.getpid()
+"""The process that becomes the application; the adapter is its child."""
+_PORTS = range(20_000, 32_000)
+"""Below those that systems give to outgoing connections: one of these could take a port before the application does."""
+
+
+def free_port() -> int:
+    """Give a port that nobody listens on."""
+    while True:
+        port = _PORTS[int.from_bytes(os.urandom(4), "big") % len(_PORTS)]
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+
+
+def become_application(handler: str) -> int:
+    """Become the application; give its port in a fork of this process, which is the adapter."""
+    program = os.path.join(os.environ["LAMBDA_TASK_ROOT"], handler)  # noqa: PTH118  (importing pathlib takes longer)
+    port = free_port()
+    os.environ["AWS_LWA_PORT"] = os.environ["PORT"] = str(port)
+    if os.fork() == 0:
+        return port
+    try:
+        os.execve(program, [program], dict(os.environ))  # noqa: S606  (no shell is the point)
+    except OSError as error:
+        sys.stderr.write(f"{program}: {error.strerror}; the handler must be an executable file of the package\n")
+        sys.stderr.flush()
+        os._exit(126)
+
+
+PORT = become_application(sys.argv[1]) if __name__ == "__main__" else 0
+
+# From here on this is the adapter: what it imports does not keep the application waiting.
 import base64
 import contextlib
 import http.client
 import json
-import os
 import select
 import signal
-import socket
-import sys
 import threading
 import time
 import traceback
@@ -36,15 +74,10 @@ _APP_ENDS_WITHIN_S = 0.5
 _APP_ENDED_WITHIN_S = 0.2
 """Between the end of a process's connections and its own."""
 _PIECE_BYTES = 65_536
-_PORTS = range(20_000, 32_000)
-"""Below those that systems give to outgoing connections: one of these could take a port before the application does."""
 _HTTP_CONTENT_TYPE = "application/vnd.awslambda.http-integration-response"
 _PRELUDE_END = b"\0" * 8
 _TEXT_TYPES = ("text/", "application/json", "application/javascript", "application/xml")
 _PREFIX = "/2018-06-01/runtime/invocation"
-
-APPLICATION = os.getpid()
-"""The process that becomes the application; the adapter is its child."""
 
 
 class AppError(Exception):
@@ -53,15 +86,6 @@ class AppError(Exception):
 
 class CallerGoneError(Exception):
     """The Runtime API has closed the connection in the middle of a response."""
-
-
-def free_port() -> int:
-    """Give a port that nobody listens on."""
-    while True:
-        port = _PORTS[int.from_bytes(os.urandom(4), "big") % len(_PORTS)]
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
 
 
 class Adapter:
@@ -342,27 +366,16 @@ def _trailers(error: Exception) -> bytes:
     )
 
 
-def main(handler: str) -> None:
-    """Become the application; a fork of this process is the adapter."""
-    task_root = os.environ["LAMBDA_TASK_ROOT"]
-    program = os.path.join(task_root, handler)  # noqa: PTH118  (pathlib takes longer to import than all of this)
-    port = free_port()
-    os.environ["AWS_LWA_PORT"] = os.environ["PORT"] = str(port)
-    if os.fork() == 0:
-        try:
-            Adapter(port).run()
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            sys.stderr.flush()
-            os.killpg(0, signal.SIGKILL)
+def main(port: int) -> None:
+    """Be the adapter until the environment ends; an end of one's own ends it."""
     try:
-        os.execve(program, [program], dict(os.environ))  # noqa: S606  (no shell is the point)
-    except OSError as error:
-        sys.stderr.write(f"{program}: {error.strerror}; the handler must be an executable file of the package\n")
+        Adapter(port).run()
+    except BaseException:
+        traceback.print_exc()
+    finally:
         sys.stderr.flush()
-        os._exit(126)
+        os.killpg(0, signal.SIGKILL)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(PORT)
