@@ -12,8 +12,8 @@ SHELL := /bin/bash
 export PATH := $(CURDIR)/build/bin:$(PATH)
 export PYTHONDONTWRITEBYTECODE :=
 
-# Many tests wait for processes and clocks: one worker more than there are cores.
-WORKERS ?= $(shell echo $$(( $$(nproc 2>/dev/null || echo 2) + 1 )))
+# Many tests wait for processes and clocks: two workers more than there are cores.
+WORKERS ?= $(shell echo $$(( $$(nproc 2>/dev/null || echo 2) + 2 )))
 
 .PHONY: help setup demo test lint types imports terraform-check checkov unit alone bench validate lock clean
 

@@ -25,7 +25,8 @@ def free_port() -> int:
 @pytest.fixture(scope="session")
 def execution_role(local_cloud: LocalCloud) -> str:
     """A role that functions of the session's local cloud may have."""
-    return str(local_cloud.client("iam").create_role(RoleName="test", AssumeRolePolicyDocument="{}")["Role"]["Arn"])
+    name = f"test-{uuid4().hex[:8]}"  # other tests make roles on the session's cloud too
+    return str(local_cloud.client("iam").create_role(RoleName=name, AssumeRolePolicyDocument="{}")["Role"]["Arn"])
 
 
 @pytest.fixture
