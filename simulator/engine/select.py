@@ -24,7 +24,7 @@ def engine(name: EngineName = "auto") -> Simulate:
     Parameters
     ----------
     name
-        ``reference`` is SimPy's, the specification; ``compiled`` gives the same, attempt by attempt, in a hundredth of
+        ``reference`` is SimPy's, the specification; ``compiled`` gives the same, attempt by attempt, in a small part of
         the time. ``auto`` is the latter.
 
     Raises
