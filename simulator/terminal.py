@@ -16,7 +16,7 @@ from rich.text import Text
 from simulator.intervals import Estimate
 from simulator.quantiles import FloatArray
 
-_PIPE_WIDTH: Final = 110
+_PIPE_WIDTH: Final = 130
 _LEVELS: Final = " ▁▂▃▄▅▆▇█"
 _EIGHTHS: Final = ("", "▏", "▎", "▍", "▌", "▋", "▊", "▉")
 

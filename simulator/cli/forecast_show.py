@@ -84,9 +84,9 @@ def forecast_table(found: Forecast) -> Table:
     """Give the figures as a table: a row for each step and variant."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for heading in ("step", "variant"):
-        table.add_column(heading)
+        table.add_column(heading, overflow="fold")
     for heading in ("requests", *HEADINGS.values()):
-        table.add_column(heading, justify="right")
+        table.add_column(heading, justify="right", overflow="fold")
     rows: dict[tuple[str, str], dict[str, Figure]] = {}
     for figure in found.figures:
         rows.setdefault((figure.step, figure.variant), {})[figure.metric] = figure
