@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import resource
 import sys
 import time
 from pathlib import Path
@@ -27,7 +26,9 @@ def main() -> None:
     else:
         import_to_file(log, "report-log", Path(sys.argv[3]))
     wall_s, cpu_s = time.perf_counter() - began, time.process_time() - used
-    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0
+    # Not ru_maxrss: that of a forked process begins with what its parent held, here the log that it has just written.
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    peak_mb = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")) / 1024.0
     print(json.dumps({"wall_s": wall_s, "cpu_s": cpu_s, "peak_mb": peak_mb}))
 
 
