@@ -91,4 +91,4 @@ class Chains:
             if circuit is not None:
                 circuit.succeeded()
             return result
-        raise AssertionError("the last of a chain has no circuit, so it was asked")  # pragma: no cover
+        raise AssertionError("the last of a chain has no circuit, so it was asked")

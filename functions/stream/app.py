@@ -1,4 +1,4 @@
-# ruff: noqa: E402
+# ruff: noqa: E402  (the collector is off before anything is imported)
 """The application: read a request, ask the model, pass on each piece when it comes, and leave one record.
 
 It answers one request at a time, as Lambda sends them, in the main thread, where a signal can end whatever waits. Each
@@ -268,7 +268,7 @@ class Handler(BaseHTTPRequestHandler):
                 return
             size -= got
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  (the base class's name)
         """Write no access log: the record says it all, and a path may hold what a caller sent."""
 
 

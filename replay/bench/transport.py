@@ -256,6 +256,7 @@ class _Held:
         """Write a request down without sending it."""
         self._parts = []
         try:
+            # http.client's, of the connection class that this is mixed into.
             self.request(method, path, body=body, headers=headers)  # type: ignore[attr-defined]
             self._ready = b"".join(self._parts)
         finally:
@@ -264,7 +265,7 @@ class _Held:
     def send(self, data: Any) -> None:
         """Keep a part of a request back, or send."""
         if self._parts is None:
-            super().send(data)  # type: ignore[misc]
+            super().send(data)  # type: ignore[misc]  # likewise
         else:
             self._parts.append(data)
 

@@ -51,7 +51,7 @@ class Notifications:
                 elif target.webhook is not None:
                     _post(target.webhook, {"subject": subject, **facts})
             except Exception as error:
-                # Whatever it is, the rollout is more important.
+                # Whatever it is, the rollout is more important; a controller's own output is where it is looked for.
                 name = target.sns or target.webhook
                 reason = " ".join(str(error).split())
                 print(f"warning: {name} was not told '{subject}': {reason}", file=sys.stderr)  # noqa: T201
@@ -66,5 +66,5 @@ def _post(url: str, document: Mapping[str, object]) -> None:
         headers={"Content-Type": "application/json"},
         method="POST",
     )
-    with urllib.request.urlopen(request, timeout=_TIMEOUT_S):  # noqa: S310
+    with urllib.request.urlopen(request, timeout=_TIMEOUT_S):  # noqa: S310  (the scheme is checked)
         return

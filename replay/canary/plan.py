@@ -142,6 +142,7 @@ def objective(metric: str, **limits: float | str | None) -> ObjectiveSpec:
     if "tolerance" in values and metric in _DEFAULT_NEGLIGIBLE:
         values.setdefault("negligible", _DEFAULT_NEGLIGIBLE[metric])
     values.setdefault("share", _DEFAULT_SHARES.get(metric, 1.0))
+    # Its fields differ in type; the class checks each value.
     return ObjectiveSpec(metric, **values)  # type: ignore[arg-type]
 
 

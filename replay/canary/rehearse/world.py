@@ -217,7 +217,7 @@ class SimulatedEvidence:
         )
 
     def look(self, spans: Sequence[StepSpan], reference: Reference, since_s: float, now_s: float) -> Batch:  # noqa: ARG002
-        """Give what ended since the last look."""
+        """Give what ended since the last look (the arguments are the port's)."""
         span = spans[-1]
         every_s = self.plan.look_every_s
         index = round((now_s - self._chunk_start_s) / every_s) - 1

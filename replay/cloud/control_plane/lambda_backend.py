@@ -1,4 +1,8 @@
-"""Lambda's control plane: moto's, with revisions, true versions, checked aliases and policies by qualifier."""
+"""Lambda's control plane: moto's, with revisions, true versions, checked aliases and policies by qualifier.
+
+Moto gives no public way to its functions by name; what is private there is read here and nowhere else, and the project
+pins moto's minor version.
+"""
 
 from __future__ import annotations
 
