@@ -13,7 +13,7 @@ from simulator.engine.compiled import buckets, pools
 from simulator.engine.compiled.draws import drawn, drawn_ms, drawn_s
 from simulator.engine.compiled.figures import count_work
 from simulator.engine.compiled.heap import event_key, push
-from simulator.engine.compiled.jit import part
+from simulator.engine.compiled.jit import part, shared
 from simulator.engine.compiled.layout import (
     CALL,
     COLD,
@@ -31,7 +31,7 @@ from simulator.engine.outcomes import Refusal, Status
 from simulator.platform import INIT_LIMIT_S
 
 _GATEWAY_RATE: Final = pools.refused(Refusal.GATEWAY_RATE)
-_INIT_LIMIT: Final = round(INIT_LIMIT_S * TICKS_PER_SECOND)
+INIT_LIMIT: Final = round(INIT_LIMIT_S * TICKS_PER_SECOND)
 _PER_SECOND: Final = float(TICKS_PER_SECOND)
 _OK: Final = int(Status.OK)
 _NO_REFUSAL: Final = int(Refusal.NONE)
@@ -101,9 +101,9 @@ def serve(run: Any, index: int, request: int, attempt: int, now: int, taken: int
             again = 0
             if run.lifetimes:
                 environment.ends_at = now + drawn_s(run, run.lifetime + attempt, request)
-            if init > _INIT_LIMIT:
+            if init > INIT_LIMIT:
                 again = init
-                init = _INIT_LIMIT
+                init = INIT_LIMIT
         environment.reset = 0
         environment.ready = now + before + init + again
         handler += again
@@ -178,16 +178,22 @@ def leave(run: Any, index: int, now: int) -> None:
         environment.has_sdk = 0
         if environment.provisioned or not run.suppressed_init:
             version = environment.version
-            replacement = pools.end(run, index, now)
-            if replacement != NONE:
-                ready = (
-                    now
-                    + drawn_ms(run, run.setup, version, attempt, request)
-                    + drawn_ms(run, run.init, version, attempt, request)
+            if environment.provisioned:
+                environment.replacement = drawn_ms(run, run.setup, version, attempt, request) + drawn_ms(
+                    run, run.init, version, attempt, request
                 )
-                new = environment_at(run, replacement)
-                new.ready = ready
-                push(run, ready, event_key(READY, 0, new.number), replacement)
+            end_stopped(run, index, now)
             return
         environment.reset = 1
     pools.release(run, index, now, drawn_s(run, run.keep_alive + attempt, request))
+
+
+@shared
+def end_stopped(run: Any, index: int, now: int) -> None:
+    """End an environment that was stopped; a provisioned one is replaced, and its record says how long that takes."""
+    ready = now + environment_at(run, index).replacement
+    replacement = pools.end(run, index, now)
+    if replacement != NONE:
+        new = environment_at(run, replacement)
+        new.ready = ready
+        push(run, ready, event_key(READY, 0, new.number), replacement)

@@ -44,6 +44,8 @@ HEAP_WAYS: Final = 1 << HEAP_SHIFT
 
 COLD: Final = 1
 PROVISIONED: Final = 2
+STOPPED: Final = 4
+"""By the function's time-out; not in a row, whose status says it."""
 
 ROW_REQUEST_MASK: Final = (1 << 32) - 1
 
@@ -83,6 +85,9 @@ ENVIRONMENT = np.dtype(
         ("give_up", "i8"),  # when patience with it ends
         ("inference", "i8"),
         ("init", "i8"),
+        # Known ahead: how long it stays idle afterwards, and what replacing it after a time-out takes.
+        ("keep_alive", "i8"),
+        ("replacement", "i8"),
         ("next", "i4"),  # towards the least recently used one, or the next unused record
         ("previous", "i4"),
         ("attempt", "u1"),

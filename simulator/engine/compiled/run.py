@@ -8,7 +8,7 @@ import numpy as np
 
 from simulator.draws import Draws
 from simulator.engine.clock import TICKS_PER_SECOND
-from simulator.engine.compiled import kernel, layout
+from simulator.engine.compiled import ahead, kernel, layout
 from simulator.engine.compiled.oldest import oldest_request
 from simulator.engine.compiled.rows import CompactOutcomes
 from simulator.engine.compiled.window import Window
@@ -33,6 +33,8 @@ class Run:
     requests
         How many there will be, where a row is to be kept for each attempt; None: only figures are kept, and memory does
         not grow with the number of requests.
+    sort_ends
+        Whether to take the way of :mod:`simulator.engine.compiled.ahead`. None: where the platform allows it.
 
     Raises
     ------
@@ -40,14 +42,25 @@ class Run:
         A weight for a version that the platform does not have.
     """
 
-    def __init__(self, platform: Platform, rollout: Rollout, requests: int | None) -> None:
+    def __init__(
+        self, platform: Platform, rollout: Rollout, requests: int | None, *, sort_ends: bool | None = None
+    ) -> None:
         check_rollout(platform, rollout)
         self._platform = platform
+        self._lane: ahead.Lane | None = None
+        if sort_ends is None:
+            sort_ends = ahead.fits(platform)
         block = BLOCK_REQUESTS if requests is None else min(requests, BLOCK_REQUESTS)
+        if sort_ends:
+            # Draws are read where they lie.
+            block = 0
         self._window = Window(platform, block)
         self._keeps_rows = requests is not None
         self._last_arrival_s = 0.0
         self.world = World(platform, rollout, self._window, requests=requests)
+        if sort_ends:
+            room = ahead.BLOCK_REQUESTS if requests is None else requests
+            self._lane = ahead.Lane(self.world, keeps_rows=self._keeps_rows, requests=room)
 
     def feed(self, draws: Draws) -> None:
         """Take over the draws of the next requests and simulate until the last of them has arrived.
@@ -70,13 +83,18 @@ class Run:
         if run["drawn"][0] and run["lifetimes"][0] != lifetimes:
             raise ParameterError("some blocks have lifetime_s and some have none; give it in all of them")
         run["lifetimes"] = lifetimes
+        if self._lane is not None:
+            self._lane.feed(draws, int(run["drawn"][0]))
+            run["drawn"] += draws.requests
+            return
         for begin in range(0, draws.requests, BLOCK_REQUESTS):
             self._feed(draws, begin, min(begin + BLOCK_REQUESTS, draws.requests))
 
     def finish(self) -> None:
         """Let everything come to its end; there are no more requests."""
         self.world.run["final"] = 1
-        self._advance()
+        if self._lane is None:
+            self._advance()
 
     def compact(self) -> CompactOutcomes:
         """Give what became of each attempt, after the end of a run that keeps rows."""
