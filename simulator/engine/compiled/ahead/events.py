@@ -39,6 +39,17 @@ _PER_SECOND: Final = float(TICKS_PER_SECOND)
 
 
 @part
+def _spare(run: Any) -> int:
+    """Give how many arrivals and ends there is room for: each starts one environment at most, and adds one event."""
+    return min(run.environments_held - run.environments, run.events_held - run.events) - run.room
+
+
+@part
+def _full(run: Any) -> int:
+    return EVENTS if run.events + run.room >= run.events_held else ENVIRONMENTS
+
+
+@part
 def leave(run: Any, index: int, now: int, stopped: bool, keep_alive: int) -> None:
     """Free an environment that has ended its work, or that was stopped at the function's time-out."""
     if stopped:
@@ -65,7 +76,6 @@ def _build(fingerprint: str):  # type: ignore[no-untyped-def]
         number,
         init,
         duration,
-        refusal,
         cold_handler_ms,
         init_ms,
         setup_ms,
@@ -75,13 +85,15 @@ def _build(fingerprint: str):  # type: ignore[no-untyped-def]
         """Let a block's requests arrive; say why it stopped.
 
         ``keys`` has one more than there are requests, the largest that there is. ``item`` is the environment that works on a request whose end is its key's, none where its end lies in the heap
-        or it was refused; ``number`` that environment's, as outcomes tell it.
+        or it was refused; ``number`` that environment's, as outcomes tell it, or where
+        there is none what refused it (:func:`simulator.engine.compiled.pools.refused`).
         """
         fingerprint  # noqa: B018
         run = runs[0]
         requests = sent.shape[0]
         place, next_end = cursors[NEXT], cursors[NEXT_END]
         stop = DONE
+        spare = _spare(run)
         while stop == DONE and place < requests:
             now = sent[place]
             while True:
@@ -98,9 +110,12 @@ def _build(fingerprint: str):  # type: ignore[no-untyped-def]
                         or (ended == pending.tick and event_key(RELEASE, 0, first_request + other) < pending.key)
                     )
                 ):
-                    if run.environments + run.room > run.environments_held:
-                        stop = ENVIRONMENTS
-                        break
+                    if spare <= 0:
+                        spare = _spare(run)
+                        if spare <= 0:
+                            stop = _full(run)
+                            break
+                    spare -= 1
                     tick, kind, working = pending.tick, pending.key >> KIND_BITS, pending.item
                     drop_first(run)
                     if kind == READY:
@@ -117,12 +132,12 @@ def _build(fingerprint: str):  # type: ignore[no-untyped-def]
                 if working >= 0:
                     stopped = flags[other] & STOPPED != 0
                     if stopped:
-                        if run.events + run.room > run.events_held:
-                            stop = EVENTS
-                            break
-                        if run.environments + run.room > run.environments_held:
-                            stop = ENVIRONMENTS
-                            break
+                        if spare <= 0:
+                            spare = _spare(run)
+                            if spare <= 0:
+                                stop = _full(run)
+                                break
+                        spare -= 1
                         environment = environment_at(run, working)
                         if environment.provisioned:
                             own = environment.version
@@ -133,12 +148,12 @@ def _build(fingerprint: str):  # type: ignore[no-untyped-def]
                 next_end += 1
             if stop != DONE:
                 break
-            if run.events + run.room > run.events_held:
-                stop = EVENTS
-                break
-            if run.environments + run.room > run.environments_held:
-                stop = ENVIRONMENTS
-                break
+            if spare <= 0:
+                spare = _spare(run)
+                if spare <= 0:
+                    stop = _full(run)
+                    break
+            spare -= 1
 
             own = version[place]
             taken = _GATEWAY_RATE
@@ -148,17 +163,14 @@ def _build(fingerprint: str):  # type: ignore[no-untyped-def]
                 version[place] = NONE
             if taken < 0:
                 item[place] = NONE
-                number[place] = NONE
-                refusal[place] = -1 - taken
+                number[place] = taken
                 flags[place] = 0
                 busy[place] = 0
             else:
                 environment = environment_at(run, taken)
                 number[place] = environment.number
-                refusal[place] = 0
-                told = flags[place]
                 if environment.provisioned:
-                    told |= PROVISIONED
+                    flags[place] |= PROVISIONED
                 if environment.fresh or environment.reset:
                     handler = rounded(cold_handler_ms[own, place] * _PER_MS)
                     again = rounded(init_ms[own, place] * _PER_MS)
@@ -177,13 +189,14 @@ def _build(fingerprint: str):  # type: ignore[no-untyped-def]
                     environment.reset = 0
                     handler += again
                     timeout = version_at(run, own).timeout
-                    told = (told & ~STOPPED) | COLD
+                    told = COLD
                     if handler > timeout:
                         handler = timeout
                         told |= STOPPED
                         environment.stopped = 1
                     took = before + reported + handler
                     busy[place] = took
+                    flags[place] = told
                     init[place] = reported
                     duration[place] = handler
                     item[place] = NONE
@@ -191,7 +204,6 @@ def _build(fingerprint: str):  # type: ignore[no-untyped-def]
                     push(run, now + took, event_key(RELEASE, 0, first_request + place), taken)
                 else:
                     item[place] = taken
-                flags[place] = told
             place += 1
 
         if stop == DONE:
@@ -200,9 +212,12 @@ def _build(fingerprint: str):  # type: ignore[no-untyped-def]
                 other = keys[next_end] & PLACE_MASK
                 working = item[other]
                 if working >= 0:
-                    if run.events + run.room > run.events_held:
-                        stop = EVENTS
-                        break
+                    if spare <= 0:
+                        spare = _spare(run)
+                        if spare <= 0:
+                            stop = _full(run)
+                            break
+                    spare -= 1
                     environment = environment_at(run, working)
                     own = environment.version
                     environment.stopped = 1 if flags[other] & STOPPED else 0

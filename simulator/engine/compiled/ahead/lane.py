@@ -63,14 +63,13 @@ class Lane:
         self._sent, self._busy, self._bins = (np.empty(requests, dtype=np.int64) for _ in range(3))
         self._keys = np.empty(requests + 1, dtype=np.int64)
         self._item, self._number, self._init, self._duration = (np.empty(requests, dtype=np.int32) for _ in range(4))
-        self._version, self._flags, self._refusal = (np.empty(requests, dtype=np.int8) for _ in range(3))
+        self._version, self._flags = (np.empty(requests, dtype=np.int8) for _ in range(2))
 
     def _take(self, draws: Draws, begin: int, end: int, first_request: int) -> None:
         n, world, own = end - begin, self._world, slice(begin, end)
         self._make_room(n)
         sent, busy, version, flags = self._sent[:n], self._busy[:n], self._version[:n], self._flags[:n]
         keys, number, init, duration = self._keys[: n + 1], self._number[:n], self._init[:n], self._duration[:n]
-        refusal = self._refusal[:n]
         first_tick = write_ends(
             world.run,
             draws.arrival_s[own],
@@ -101,7 +100,6 @@ class Lane:
                 number,
                 init,
                 duration,
-                refusal,
                 draws.cold_handler_ms[:, 0, own],
                 draws.init_ms[:, 0, own],
                 draws.setup_ms[:, 0, own],
@@ -113,9 +111,9 @@ class Lane:
         overhead_ms = draws.overhead_ms[:, 0, own]
         if self._keeps_rows:
             results.write_rows(
-                world.run, first_request, sent, busy, version, flags, number, init, duration, refusal, overhead_ms
+                world.run, first_request, sent, busy, version, flags, number, init, duration, overhead_ms
             )
         else:
             results.count(
-                world.run, sent, busy, version, flags, number, init, duration, refusal, overhead_ms, self._bins
+                world.run, sent, busy, version, flags, number, init, duration, overhead_ms, self._bins
             )

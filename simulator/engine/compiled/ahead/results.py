@@ -11,6 +11,7 @@ from simulator.engine.compiled.jit import FINGERPRINT, entry, part
 from simulator.engine.compiled.layout import (
     COLD,
     MAX_LATENCY_BITS,
+    NONE,
     PROVISIONED,
     ROW_REQUEST_MASK,
     STOPPED,
@@ -45,13 +46,13 @@ def conclude(run: Any, busy: int, overhead: int, stopped: bool, refused: bool) -
 
 def _build_rows(fingerprint: str):  # type: ignore[no-untyped-def]
     def write_rows(  # type: ignore[no-untyped-def]
-        runs, first_request, sent, busy, version, flags, number, init, duration, refusal, overhead_ms
+        runs, first_request, sent, busy, version, flags, number, init, duration, overhead_ms
     ):
         """Write a row for each request."""
         fingerprint  # noqa: B018
         run = runs[0]
         for place in range(sent.shape[0]):
-            own, told, refused = version[place], flags[place], refusal[place] != _NO_REFUSAL
+            own, told, refused = version[place], flags[place], number[place] < 0
             overhead = rounded(overhead_ms[max(own, 0), place] * _PER_MS)
             waited, status = conclude(run, busy[place], overhead, told & STOPPED != 0, refused)
             request = first_request + place
@@ -60,13 +61,13 @@ def _build_rows(fingerprint: str):  # type: ignore[no-untyped-def]
             row.client = waited
             row.busy = busy[place]
             row.request = request & ROW_REQUEST_MASK
-            row.environment = number[place]
+            row.environment = max(number[place], NONE)
             row.init = init[place] if told & COLD else 0
             row.duration = duration[place] if told & COLD else busy[place]
             row.attempt = 0
             row.version = own
             row.status = status
-            row.refusal = refusal[place] if status == _THROTTLED else _NO_REFUSAL
+            row.refusal = -1 - number[place] if status == _THROTTLED else _NO_REFUSAL
             row.flags = told & (COLD | PROVISIONED)
             row.tries = 0
 
@@ -75,14 +76,14 @@ def _build_rows(fingerprint: str):  # type: ignore[no-untyped-def]
 
 def _build_figures(fingerprint: str):  # type: ignore[no-untyped-def]
     def count(  # type: ignore[no-untyped-def]
-        runs, sent, busy, version, flags, number, init, duration, refusal, overhead_ms, bins
+        runs, sent, busy, version, flags, number, init, duration, overhead_ms, bins
     ):
         """Add the requests to the figures; what :mod:`simulator.engine.compiled.figures` does one by one."""
         fingerprint  # noqa: B018
         run = runs[0]
         answered = 0
         for place in range(sent.shape[0]):
-            own, told, refused = version[place], flags[place], refusal[place] != _NO_REFUSAL
+            own, told, refused = version[place], flags[place], number[place] < 0
             overhead = rounded(overhead_ms[max(own, 0), place] * _PER_MS)
             took = busy[place]
             waited, status = conclude(run, took, overhead, told & STOPPED != 0, refused)
@@ -91,7 +92,7 @@ def _build_figures(fingerprint: str):  # type: ignore[no-untyped-def]
             figures.attempts += 1
             if refused:
                 if status == _THROTTLED:
-                    refusals_at(run, own, refusal[place]).count += 1
+                    refusals_at(run, own, -1 - number[place]).count += 1
             else:
                 figures.served += 1
                 billed = took
