@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from simulator.engine.clock import TICKS_PER_MS
+from simulator.engine.compiled.bits import bit_length
 from simulator.engine.compiled.draws import drawn_s
 from simulator.engine.compiled.jit import part, shared
 from simulator.engine.compiled.layout import (
@@ -68,14 +69,7 @@ def latency_bin(latency: int) -> int:
     """
     if latency >> MAX_LATENCY_BITS:
         return LATENCY_BINS - 1
-    head = latency >> LATENCY_BITS
-    shift = 0
-    for bits in (16, 8, 4, 2, 1):
-        if head >> bits:
-            shift += bits
-            head >>= bits
-    if head:
-        shift += 1
+    shift = bit_length(latency >> LATENCY_BITS)
     return (shift << (LATENCY_BITS - 1)) + (latency >> shift)
 
 

@@ -24,7 +24,7 @@ Record = Any
 Pointer = Callable[[int, int], Record]
 
 
-def _pointer(dtype: np.dtype[np.void]) -> Pointer:
+def pointer_to(dtype: np.dtype[np.void]) -> Pointer:
     """Give the function of address and index that points to a record of ``dtype``."""
     record = numba.from_dtype(dtype)
 
@@ -41,20 +41,20 @@ def _pointer(dtype: np.dtype[np.void]) -> Pointer:
     return cast(Pointer, pointer)
 
 
-_version = _pointer(layout.VERSION)
-_bucket = _pointer(layout.BUCKET)
-_quota = _pointer(layout.QUOTA)
-_environment = _pointer(layout.ENVIRONMENT)
-_sdk = _pointer(layout.SDK)
-_event = _pointer(layout.EVENT)
-_settlement = _pointer(layout.SETTLEMENT)
-_change = _pointer(layout.CHANGE)
-_stage = _pointer(layout.STAGE)
-_column = _pointer(layout.COLUMN)
-_draw = _pointer(layout.DRAW)
-_row = _pointer(layout.ROW)
-_figures = _pointer(layout.FIGURES)
-_count = _pointer(layout.COUNT)
+_version = pointer_to(layout.VERSION)
+_bucket = pointer_to(layout.BUCKET)
+_quota = pointer_to(layout.QUOTA)
+_environment = pointer_to(layout.ENVIRONMENT)
+_sdk = pointer_to(layout.SDK)
+_event = pointer_to(layout.EVENT)
+_settlement = pointer_to(layout.SETTLEMENT)
+_change = pointer_to(layout.CHANGE)
+_stage = pointer_to(layout.STAGE)
+_column = pointer_to(layout.COLUMN)
+_draw = pointer_to(layout.DRAW)
+_row = pointer_to(layout.ROW)
+_figures = pointer_to(layout.FIGURES)
+_count = pointer_to(layout.COUNT)
 
 
 @part

@@ -8,7 +8,7 @@ gives rows or figures. Sorting a block takes 3 ns a request; pushing it to a hea
 The environments and the limits on them are the kernel's own (``pools``, ``buckets``), and so are the records.
 """
 
-from simulator.engine.compiled.ahead.ends import BLOCK_REQUESTS
+from simulator.engine.compiled.ahead.block import BLOCK_REQUESTS
 from simulator.engine.compiled.ahead.lane import Lane, fits
 
 __all__ = ["BLOCK_REQUESTS", "Lane", "fits"]

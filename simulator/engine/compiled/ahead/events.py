@@ -4,11 +4,26 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from simulator.engine.clock import TICKS_PER_MS, TICKS_PER_SECOND
 from simulator.engine.compiled import buckets, pools
-from simulator.engine.compiled.ahead.ends import PLACE_BITS, PLACE_MASK
+from simulator.engine.compiled.ahead.block import (
+    PLACE_BITS,
+    PLACE_MASK,
+    busy_at,
+    cold_handler_of,
+    duration_at,
+    flags_at,
+    init_at,
+    init_of,
+    item_at,
+    keep_alive_of,
+    key_at,
+    lifetime_of,
+    number_at,
+    sent_at,
+    setup_of,
+    version_at,
+)
 from simulator.engine.compiled.attempts import INIT_LIMIT, end_stopped
-from simulator.engine.compiled.draws import rounded
 from simulator.engine.compiled.heap import drop_first, event_key, push
 from simulator.engine.compiled.jit import FINGERPRINT, entry, part
 from simulator.engine.compiled.layout import (
@@ -22,7 +37,8 @@ from simulator.engine.compiled.layout import (
     RELEASE,
     STOPPED,
 )
-from simulator.engine.compiled.records import bucket_at, environment_at, event_at, version_at
+from simulator.engine.compiled.records import bucket_at, environment_at, event_at
+from simulator.engine.compiled.records import version_at as settings_at
 from simulator.engine.outcomes import Refusal
 
 DONE: Final = -1
@@ -30,12 +46,7 @@ DONE: Final = -1
 ENVIRONMENTS, EVENTS = range(2)
 """The array of that name in ``layout.GROWING`` is full: to be doubled; then it goes on."""
 
-NEXT, NEXT_END = range(2)
-"""The cursors: the next request to arrive, and the next of the sorted ends."""
-
 _GATEWAY_RATE: Final = pools.refused(Refusal.GATEWAY_RATE)
-_PER_MS: Final = float(TICKS_PER_MS)
-_PER_SECOND: Final = float(TICKS_PER_SECOND)
 
 
 @part
@@ -62,43 +73,19 @@ def leave(run: Any, index: int, now: int, stopped: bool, keep_alive: int) -> Non
 
 
 def _build(fingerprint: str):  # type: ignore[no-untyped-def]
-    def advance(  # type: ignore[no-untyped-def]
-        runs,
-        cursors,
-        first_request,
-        first_tick,
-        keys,
-        sent,
-        busy,
-        version,
-        flags,
-        item,
-        number,
-        init,
-        duration,
-        cold_handler_ms,
-        init_ms,
-        setup_ms,
-        keep_alive_s,
-        lifetime_s,
-    ):
-        """Let a block's requests arrive; say why it stopped.
-
-        ``keys`` has one more than there are requests, the largest that there is. ``item`` is the environment that works on a request whose end is its key's, none where its end lies in the heap
-        or it was refused; ``number`` that environment's, as outcomes tell it, or where
-        there is none what refused it (:func:`simulator.engine.compiled.pools.refused`).
-        """
+    def advance(runs, blocks) -> int:  # type: ignore[no-untyped-def]
+        """Let a block's requests arrive, whose keys are sorted; say why it stopped."""
         fingerprint  # noqa: B018
-        run = runs[0]
-        requests = sent.shape[0]
-        place, next_end = cursors[NEXT], cursors[NEXT_END]
+        run, block = runs[0], blocks[0]
+        requests, first_request, first_tick = block.requests, block.first_request, block.first_tick
+        place, next_end = block.next_request, block.next_end
         stop = DONE
         spare = _spare(run)
         while stop == DONE and place < requests:
-            now = sent[place]
+            now = sent_at(block, place).value
             while True:
                 # What has not arrived has not ended either, though it may take no time at all.
-                key = keys[next_end]
+                key = key_at(block, next_end).value
                 other = key & PLACE_MASK
                 ended = first_tick + (key >> PLACE_BITS)
                 is_due = (ended <= now) & (other < place)
@@ -128,9 +115,9 @@ def _build(fingerprint: str):  # type: ignore[no-untyped-def]
                     continue
                 if not is_due:
                     break
-                working = item[other]
+                working = item_at(block, other).value
                 if working >= 0:
-                    stopped = flags[other] & STOPPED != 0
+                    stopped = flags_at(block, other).value & STOPPED != 0
                     if stopped:
                         if spare <= 0:
                             spare = _spare(run)
@@ -141,10 +128,8 @@ def _build(fingerprint: str):  # type: ignore[no-untyped-def]
                         environment = environment_at(run, working)
                         if environment.provisioned:
                             own = environment.version
-                            environment.replacement = rounded(setup_ms[own, other] * _PER_MS) + rounded(
-                                init_ms[own, other] * _PER_MS
-                            )
-                    leave(run, working, ended, stopped, rounded(keep_alive_s[other] * _PER_SECOND))
+                            environment.replacement = setup_of(block, own, other) + init_of(block, own, other)
+                    leave(run, working, ended, stopped, keep_alive_of(block, other))
                 next_end += 1
             if stop != DONE:
                 break
@@ -155,62 +140,62 @@ def _build(fingerprint: str):  # type: ignore[no-untyped-def]
                     break
             spare -= 1
 
-            own = version[place]
+            own = version_at(block, place).value
             taken = _GATEWAY_RATE
             if buckets.take(bucket_at(run, GATEWAY), now):
                 taken = pools.take_environment(run, own, now)
             else:
-                version[place] = NONE
+                version_at(block, place).value = NONE
             if taken < 0:
-                item[place] = NONE
-                number[place] = taken
-                flags[place] = 0
-                busy[place] = 0
+                item_at(block, place).value = NONE
+                number_at(block, place).value = taken
+                flags_at(block, place).value = 0
+                busy_at(block, place).value = 0
             else:
                 environment = environment_at(run, taken)
-                number[place] = environment.number
+                number_at(block, place).value = environment.number
                 if environment.provisioned:
-                    flags[place] |= PROVISIONED
+                    flags_at(block, place).value |= PROVISIONED
                 if environment.fresh or environment.reset:
-                    handler = rounded(cold_handler_ms[own, place] * _PER_MS)
-                    again = rounded(init_ms[own, place] * _PER_MS)
+                    handler = cold_handler_of(block, own, place)
+                    again = init_of(block, own, place)
                     before = 0
                     reported = 0
                     if environment.fresh:
                         environment.fresh = 0
-                        before = rounded(setup_ms[own, place] * _PER_MS)
+                        before = setup_of(block, own, place)
                         reported = again
                         again = 0
                         if run.lifetimes:
-                            environment.ends_at = now + rounded(lifetime_s[place] * _PER_SECOND)
+                            environment.ends_at = now + lifetime_of(block, place)
                         if reported > INIT_LIMIT:
                             again = reported
                             reported = INIT_LIMIT
                     environment.reset = 0
                     handler += again
-                    timeout = version_at(run, own).timeout
+                    timeout = settings_at(run, own).timeout
                     told = COLD
                     if handler > timeout:
                         handler = timeout
                         told |= STOPPED
                         environment.stopped = 1
                     took = before + reported + handler
-                    busy[place] = took
-                    flags[place] = told
-                    init[place] = reported
-                    duration[place] = handler
-                    item[place] = NONE
-                    _remember(run, taken, keep_alive_s[place], setup_ms[own, place], init_ms[own, place])
+                    busy_at(block, place).value = took
+                    flags_at(block, place).value = told
+                    init_at(block, place).value = reported
+                    duration_at(block, place).value = handler
+                    item_at(block, place).value = NONE
+                    _remember(run, block, taken, place)
                     push(run, now + took, event_key(RELEASE, 0, first_request + place), taken)
                 else:
-                    item[place] = taken
+                    item_at(block, place).value = taken
             place += 1
 
         if stop == DONE:
             # Nothing of this block is known to the next one: what has not ended goes on in the heap.
             while next_end < requests:
-                other = keys[next_end] & PLACE_MASK
-                working = item[other]
+                other = key_at(block, next_end).value & PLACE_MASK
+                working = item_at(block, other).value
                 if working >= 0:
                     if spare <= 0:
                         spare = _spare(run)
@@ -219,24 +204,24 @@ def _build(fingerprint: str):  # type: ignore[no-untyped-def]
                             break
                     spare -= 1
                     environment = environment_at(run, working)
-                    own = environment.version
-                    environment.stopped = 1 if flags[other] & STOPPED else 0
-                    _remember(run, working, keep_alive_s[other], setup_ms[own, other], init_ms[own, other])
-                    ended = first_tick + (keys[next_end] >> PLACE_BITS)
+                    environment.stopped = 1 if flags_at(block, other).value & STOPPED else 0
+                    _remember(run, block, working, other)
+                    ended = first_tick + (key_at(block, next_end).value >> PLACE_BITS)
                     push(run, ended, event_key(RELEASE, 0, first_request + other), working)
                 next_end += 1
-        cursors[NEXT], cursors[NEXT_END] = place, next_end
+        block.next_request, block.next_end = place, next_end
         return stop
 
     return entry(advance)
 
 
 @part
-def _remember(run: Any, working: int, keep_alive_s: float, setup_ms: float, init_ms: float) -> None:
+def _remember(run: Any, block: Any, working: int, place: int) -> None:
     """Write down what the end of an attempt needs to know, when its draws are gone."""
     environment = environment_at(run, working)
-    environment.keep_alive = rounded(keep_alive_s * _PER_SECOND)
-    environment.replacement = rounded(setup_ms * _PER_MS) + rounded(init_ms * _PER_MS)
+    own = environment.version
+    environment.keep_alive = keep_alive_of(block, place)
+    environment.replacement = setup_of(block, own, place) + init_of(block, own, place)
 
 
 advance = _build(FINGERPRINT)

@@ -5,21 +5,23 @@ from __future__ import annotations
 from typing import Any, Final
 
 from simulator.engine.clock import TICKS_PER_MS
-from simulator.engine.compiled.draws import rounded
+from simulator.engine.compiled.ahead.block import (
+    bin_at,
+    busy_at,
+    duration_at,
+    flags_at,
+    init_at,
+    number_at,
+    overhead_of,
+    sent_at,
+    version_at,
+)
 from simulator.engine.compiled.figures import latency_bin
 from simulator.engine.compiled.jit import FINGERPRINT, entry, part
-from simulator.engine.compiled.layout import (
-    COLD,
-    MAX_LATENCY_BITS,
-    NONE,
-    PROVISIONED,
-    ROW_REQUEST_MASK,
-    STOPPED,
-)
+from simulator.engine.compiled.layout import COLD, MAX_LATENCY_BITS, NONE, PROVISIONED, ROW_REQUEST_MASK, STOPPED
 from simulator.engine.compiled.records import figures_at, latencies_at, latency_place, refusals_at, row_at
 from simulator.engine.outcomes import Refusal, Status
 
-_PER_MS: Final = float(TICKS_PER_MS)
 _OK: Final = int(Status.OK)
 _THROTTLED: Final = int(Status.THROTTLED)
 _TIMEOUT: Final = int(Status.TIMEOUT)
@@ -27,17 +29,19 @@ _NO_REFUSAL: Final = int(Refusal.NONE)
 
 
 @part
-def conclude(run: Any, busy: int, overhead: int, stopped: bool, refused: bool) -> tuple[int, int]:
+def conclude(run: Any, block: Any, place: int) -> tuple[int, int]:
     """Give how long the caller waited, and how it ended for him."""
+    busy = busy_at(block, place).value
     status = _OK
-    if refused:
+    if number_at(block, place).value < 0:
         status = _THROTTLED
-    if stopped:
+    elif flags_at(block, place).value & STOPPED:
         status = _TIMEOUT
     if busy > run.gateway_timeout:
         busy = run.gateway_timeout
         status = _TIMEOUT
-    waited = busy + overhead
+    # What the gateway refuses has drawn no version; it meets the overhead of the first.
+    waited = busy + overhead_of(block, max(version_at(block, place).value, 0), place)
     if waited > run.patience:
         waited = run.patience
         status = _TIMEOUT
@@ -45,85 +49,122 @@ def conclude(run: Any, busy: int, overhead: int, stopped: bool, refused: bool) -
 
 
 def _build_rows(fingerprint: str):  # type: ignore[no-untyped-def]
-    def write_rows(  # type: ignore[no-untyped-def]
-        runs, first_request, sent, busy, version, flags, number, init, duration, overhead_ms
-    ):
+    def write_rows(runs, blocks) -> None:  # type: ignore[no-untyped-def]
         """Write a row for each request."""
         fingerprint  # noqa: B018
-        run = runs[0]
-        for place in range(sent.shape[0]):
-            own, told, refused = version[place], flags[place], number[place] < 0
-            overhead = rounded(overhead_ms[max(own, 0), place] * _PER_MS)
-            waited, status = conclude(run, busy[place], overhead, told & STOPPED != 0, refused)
-            request = first_request + place
+        run, block = runs[0], blocks[0]
+        for place in range(block.requests):
+            told, number, busy = flags_at(block, place).value, number_at(block, place).value, busy_at(block, place).value
+            waited, status = conclude(run, block, place)
+            request = block.first_request + place
             row = row_at(run, request)
-            row.sent = sent[place]
+            row.sent = sent_at(block, place).value
             row.client = waited
-            row.busy = busy[place]
+            row.busy = busy
             row.request = request & ROW_REQUEST_MASK
-            row.environment = max(number[place], NONE)
-            row.init = init[place] if told & COLD else 0
-            row.duration = duration[place] if told & COLD else busy[place]
+            row.environment = max(number, NONE)
+            row.init = init_at(block, place).value if told & COLD else 0
+            row.duration = duration_at(block, place).value if told & COLD else busy
             row.attempt = 0
-            row.version = own
+            row.version = version_at(block, place).value
             row.status = status
-            row.refusal = -1 - number[place] if status == _THROTTLED else _NO_REFUSAL
+            row.refusal = -1 - number if status == _THROTTLED else _NO_REFUSAL
             row.flags = told & (COLD | PROVISIONED)
             row.tries = 0
 
     return entry(write_rows)
 
 
-def _build_figures(fingerprint: str):  # type: ignore[no-untyped-def]
-    def count(  # type: ignore[no-untyped-def]
-        runs, sent, busy, version, flags, number, init, duration, overhead_ms, bins
-    ):
-        """Add the requests to the figures; what :mod:`simulator.engine.compiled.figures` does one by one."""
+def _build_count(fingerprint: str):  # type: ignore[no-untyped-def]
+    def count(runs, blocks) -> None:  # type: ignore[no-untyped-def]
+        """Add the requests to the figures, as :mod:`simulator.engine.compiled.figures` does one by one.
+
+        Most are plain: warm, on demand and in time. These are added up in registers, over both versions and for the
+        second.
+        """
         fingerprint  # noqa: B018
-        run = runs[0]
+        run, block = runs[0], blocks[0]
+        in_time = min(run.gateway_timeout, run.late_after)
+        plain = 0
+        plain_second = 0
+        billed = 0
+        billed_second = 0
+        latency = 0
+        latency_second = 0
         answered = 0
-        for place in range(sent.shape[0]):
-            own, told, refused = version[place], flags[place], number[place] < 0
-            overhead = rounded(overhead_ms[max(own, 0), place] * _PER_MS)
-            took = busy[place]
-            waited, status = conclude(run, took, overhead, told & STOPPED != 0, refused)
-            figures = figures_at(run, own)
-            figures.requests += 1
-            figures.attempts += 1
-            if refused:
-                if status == _THROTTLED:
-                    refusals_at(run, own, -1 - number[place]).count += 1
-            else:
-                figures.served += 1
-                billed = took
-                if told & COLD:
-                    figures.cold += 1
-                    billed = init[place] + duration[place]
-                billed_ms = (billed + TICKS_PER_MS - 1) // TICKS_PER_MS
-                figures.billed_ms += billed_ms
-                if told & PROVISIONED:
-                    figures.provisioned_billed_ms += billed_ms
-                late = took - run.late_after
-                if late > 0:
-                    figures.late_ticks += min(late, billed)
-            if status == _THROTTLED:
-                figures.throttled += 1
-                continue
-            if status == _OK:
-                figures.ok += 1
-            else:
-                figures.timed_out += 1
-            figures.latency_ticks += waited
-            if waited >> MAX_LATENCY_BITS:
-                figures.beyond += 1
-            bins[answered] = latency_place(own, latency_bin(waited))
-            answered += 1
+        for place in range(block.requests):
+            busy, second = busy_at(block, place).value, version_at(block, place).value
+            if not (flags_at(block, place).value or number_at(block, place).value < 0 or busy > in_time):
+                waited = busy + overhead_of(block, second, place)
+                if waited <= run.patience and not waited >> MAX_LATENCY_BITS:
+                    billed_ms = (busy + TICKS_PER_MS - 1) // TICKS_PER_MS
+                    plain += 1
+                    billed += billed_ms
+                    latency += waited
+                    plain_second += second
+                    billed_second += second * billed_ms
+                    latency_second += second * waited
+                    bin_at(block, answered).value = latency_place(second, latency_bin(waited))
+                    answered += 1
+                    continue
+            answered = _count_one(run, block, place, answered)
+        _add(run, 0, plain - plain_second, billed - billed_second, latency - latency_second)
+        if plain_second:
+            _add(run, 1, plain_second, billed_second, latency_second)
         # Together, so that the processor fetches many at once.
         for place in range(answered):
-            latencies_at(run, bins[place]).count += 1
+            latencies_at(run, bin_at(block, place).value).count += 1
 
     return entry(count)
 
 
+@part
+def _add(run: Any, version: int, plain: int, billed_ms: int, latency: int) -> None:
+    figures = figures_at(run, version)
+    figures.requests += plain
+    figures.attempts += plain
+    figures.served += plain
+    figures.ok += plain
+    figures.billed_ms += billed_ms
+    figures.latency_ticks += latency
+
+
+@part
+def _count_one(run: Any, block: Any, place: int, answered: int) -> int:
+    """Add a request to the figures; give how many latencies wait to be counted."""
+    own, told, number = version_at(block, place).value, flags_at(block, place).value, number_at(block, place).value
+    waited, status = conclude(run, block, place)
+    figures = figures_at(run, own)
+    figures.requests += 1
+    figures.attempts += 1
+    if number >= 0:
+        figures.served += 1
+        busy = busy_at(block, place).value
+        billed = busy
+        if told & COLD:
+            figures.cold += 1
+            billed = init_at(block, place).value + duration_at(block, place).value
+        billed_ms = (billed + TICKS_PER_MS - 1) // TICKS_PER_MS
+        figures.billed_ms += billed_ms
+        if told & PROVISIONED:
+            figures.provisioned_billed_ms += billed_ms
+        late = busy - run.late_after
+        if late > 0:
+            figures.late_ticks += min(late, billed)
+    if status == _THROTTLED:
+        figures.throttled += 1
+        refusals_at(run, own, -1 - number).count += 1
+        return answered
+    if status == _OK:
+        figures.ok += 1
+    else:
+        figures.timed_out += 1
+    figures.latency_ticks += waited
+    if waited >> MAX_LATENCY_BITS:
+        figures.beyond += 1
+    bin_at(block, answered).value = latency_place(own, latency_bin(waited))
+    return answered + 1
+
+
 write_rows = _build_rows(FINGERPRINT)
-count = _build_figures(FINGERPRINT)
+count = _build_count(FINGERPRINT)
