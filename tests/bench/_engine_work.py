@@ -16,7 +16,7 @@ from simulator.rollout import Rollout, Stage
 
 SERVICE_S = 0.6
 KEEP_ALIVE_S = 600.0
-BLOCK = 1 << 14
+BLOCK = 1 << 15
 """Requests drawn at once: few enough for the processor's cache."""
 
 AT_REST = Rollout.constant(0.0)

@@ -37,7 +37,7 @@ from tests.bench._engine_work import (
 )
 from tests.bench.report import Figure, write_report
 from tests.simulator.engine.both import differences
-from tests.simulator.engine.compiled.random_worlds import random_world
+from tests.simulator.engine.compiled.random_worlds import random_world, without_feedback
 
 RATES_RPS = (10.0, 50.0, 100.0)
 DSLAB_RPS = {10.0: 470e3, 50.0: 362e3, 100.0: 326e3}
@@ -185,7 +185,9 @@ def _same(figures: dict[str, Figure]) -> None:
     """Hold both engines against each other in random worlds, and in one long run with everything on."""
     differing = attempts = 0
     for seed in range(CASES):
+        # Every third one as the engine may sort its ends ahead.
         world = random_world(seed, 120)
+        world = without_feedback(world) if seed % 3 == 0 else world
         expected = reference.simulate(world.draws, world.platform, world.rollout)
         found = compiled.simulate(world.draws, world.platform, world.rollout)
         differing += bool(differences(expected, found))

@@ -19,10 +19,14 @@ def refill(bucket: Any, now: int) -> None:
 @part
 def take(bucket: Any, now: int) -> bool:
     """Take one token, and say whether there was one."""
-    refill(bucket, now)
-    if bucket.tokens < 1.0 - _ROUNDING:
+    tokens = bucket.tokens + (now - bucket.last) * bucket.per_tick
+    tokens = bucket.capacity if tokens > bucket.capacity else tokens
+    bucket.last = now
+    if tokens < 1.0 - _ROUNDING:
+        bucket.tokens = tokens
         return False
-    bucket.tokens = max(bucket.tokens - 1.0, 0.0)
+    tokens -= 1.0
+    bucket.tokens = tokens if tokens > 0.0 else 0.0
     return True
 
 

@@ -46,6 +46,8 @@ COLD: Final = 1
 PROVISIONED: Final = 2
 STOPPED: Final = 4
 """By the function's time-out; not in a row, whose status says it."""
+REFUSED: Final = 8
+"""Not in a row either."""
 
 ROW_REQUEST_MASK: Final = (1 << 32) - 1
 
@@ -73,9 +75,21 @@ ROW = np.dtype(
 
 ENVIRONMENT = np.dtype(
     [
+        # What every attempt reads comes first: a cache line holds it.
         ("number", "i8"),
         ("gone_at", "i8"),
         ("ends_at", "i8"),
+        ("next", "i4"),  # towards the least recently used one, or the next unused record
+        ("previous", "i4"),
+        ("version", "u1"),
+        ("provisioned", "u1"),
+        ("fresh", "u1"),
+        ("reset", "u1"),
+        ("stopped", "u1"),
+        ("attempt", "u1"),
+        ("has_sdk", "u1"),
+        ("held", "u1"),
+        ("tries", "u1"),
         ("ready", "i8"),
         # The attempt that it works on: there is never more than one.
         ("request", "i8"),
@@ -88,17 +102,6 @@ ENVIRONMENT = np.dtype(
         # Known ahead: how long it stays idle afterwards, and what replacing it after a time-out takes.
         ("keep_alive", "i8"),
         ("replacement", "i8"),
-        ("next", "i4"),  # towards the least recently used one, or the next unused record
-        ("previous", "i4"),
-        ("attempt", "u1"),
-        ("version", "u1"),
-        ("provisioned", "u1"),
-        ("fresh", "u1"),
-        ("reset", "u1"),
-        ("stopped", "u1"),
-        ("has_sdk", "u1"),
-        ("held", "u1"),
-        ("tries", "u1"),
     ],
     align=True,
 )

@@ -21,11 +21,12 @@ PLACE_MASK: Final = BLOCK_REQUESTS - 1
 COLUMNS: Final = {
     "key": "i8",  # a place's end, counted from the first arrival, above the place; sorted, so not in order of places
     "sent": "i8",
-    "busy": "i8",  # from its sending to the end of its environment's work
-    "bin": "i8",  # of its latency, in no order
-    "item": "i4",  # the environment that works on it until its key's end; none where the heap has its end or there is none
-    "number": "i4",  # that environment's in the outcomes, or what refused it (``pools.refused``)
-    "init": "i4",  # of cold ones only, as the next
+    "work": "i4",  # a warm handler, until its end or the function's time-out
+    "bin": "i4",  # of its latency, in no order
+    "item": "i4",  # the environment that works on it until its key's end; none where that is not its end
+    "number": "i4",  # that environment's in the outcomes, or which limit refused it; not where only figures are kept
+    "setup": "i8",  # what came before INIT; of cold ones only, as the next
+    "init": "i4",
     "duration": "i4",
     "version": "i1",
     "flags": "i1",
@@ -108,15 +109,15 @@ def sent_at(block: Record, place: int) -> Record:
 
 
 @part
-def busy_at(block: Record, place: int) -> Record:
-    """Point to how long an environment is busy with it, setup and INIT included."""
-    return _whole(block.busy_at, place)
+def work_at(block: Record, place: int) -> Record:
+    """Point to how long a warm environment works on it."""
+    return _half(block.work_at, place)
 
 
 @part
 def bin_at(block: Record, place: int) -> Record:
     """Point to the bin of a latency."""
-    return _whole(block.bin_at, place)
+    return _half(block.bin_at, place)
 
 
 @part
@@ -127,8 +128,14 @@ def item_at(block: Record, place: int) -> Record:
 
 @part
 def number_at(block: Record, place: int) -> Record:
-    """Point to that environment's number, or what refused it."""
+    """Point to that environment's number, or which limit refused it."""
     return _half(block.number_at, place)
+
+
+@part
+def setup_at(block: Record, place: int) -> Record:
+    """Point to what came before its INIT."""
+    return _whole(block.setup_at, place)
 
 
 @part

@@ -9,13 +9,13 @@ import numpy as np
 from simulator.engine.clock import TICKS_PER_SECOND
 from simulator.engine.compiled.ahead.block import (
     PLACE_BITS,
-    busy_at,
     drawn,
     flags_at,
     handler_of,
     key_at,
     sent_at,
     version_at,
+    work_at,
 )
 from simulator.engine.compiled.attempts import weight_of_first
 from simulator.engine.compiled.draws import rounded
@@ -49,7 +49,7 @@ def _build(fingerprint: str):  # type: ignore[no-untyped-def]
             timeout = settings_at(run, own).timeout
             work = min(handler, timeout)
             sent_at(block, place).value = now
-            busy_at(block, place).value = work
+            work_at(block, place).value = work
             version_at(block, place).value = own
             flags_at(block, place).value = STOPPED if handler > timeout else 0
             key_at(block, place).value = ((now - first + work) << PLACE_BITS) | place

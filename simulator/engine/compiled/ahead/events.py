@@ -8,7 +8,6 @@ from simulator.engine.compiled import buckets, pools
 from simulator.engine.compiled.ahead.block import (
     PLACE_BITS,
     PLACE_MASK,
-    busy_at,
     cold_handler_of,
     duration_at,
     flags_at,
@@ -20,6 +19,7 @@ from simulator.engine.compiled.ahead.block import (
     lifetime_of,
     number_at,
     sent_at,
+    setup_at,
     setup_of,
     version_at,
 )
@@ -27,13 +27,13 @@ from simulator.engine.compiled.attempts import INIT_LIMIT, end_stopped
 from simulator.engine.compiled.heap import drop_first, event_key, push
 from simulator.engine.compiled.jit import FINGERPRINT, entry, part
 from simulator.engine.compiled.layout import (
-    AFTER_ALL,
     COLD,
     GATEWAY,
     KIND_BITS,
     NONE,
     PROVISIONED,
     READY,
+    REFUSED,
     RELEASE,
     STOPPED,
 )
@@ -148,45 +148,16 @@ def _build(fingerprint: str):  # type: ignore[no-untyped-def]
                 version_at(block, place).value = NONE
             if taken < 0:
                 item_at(block, place).value = NONE
-                number_at(block, place).value = taken
-                flags_at(block, place).value = 0
-                busy_at(block, place).value = 0
+                number_at(block, place).value = -1 - taken
+                flags_at(block, place).value = REFUSED
             else:
                 environment = environment_at(run, taken)
-                number_at(block, place).value = environment.number
+                if run.keep_rows:
+                    number_at(block, place).value = environment.number
                 if environment.provisioned:
                     flags_at(block, place).value |= PROVISIONED
                 if environment.fresh or environment.reset:
-                    handler = cold_handler_of(block, own, place)
-                    again = init_of(block, own, place)
-                    before = 0
-                    reported = 0
-                    if environment.fresh:
-                        environment.fresh = 0
-                        before = setup_of(block, own, place)
-                        reported = again
-                        again = 0
-                        if run.lifetimes:
-                            environment.ends_at = now + lifetime_of(block, place)
-                        if reported > INIT_LIMIT:
-                            again = reported
-                            reported = INIT_LIMIT
-                    environment.reset = 0
-                    handler += again
-                    timeout = settings_at(run, own).timeout
-                    told = COLD
-                    if handler > timeout:
-                        handler = timeout
-                        told |= STOPPED
-                        environment.stopped = 1
-                    took = before + reported + handler
-                    busy_at(block, place).value = took
-                    flags_at(block, place).value = told
-                    init_at(block, place).value = reported
-                    duration_at(block, place).value = handler
-                    item_at(block, place).value = NONE
-                    _remember(run, block, taken, place)
-                    push(run, now + took, event_key(RELEASE, 0, first_request + place), taken)
+                    _serve_cold(run, block, taken, place)
                 else:
                     item_at(block, place).value = taken
             place += 1
@@ -213,6 +184,42 @@ def _build(fingerprint: str):  # type: ignore[no-untyped-def]
         return stop
 
     return entry(advance)
+
+
+@part
+def _serve_cold(run: Any, block: Any, working: int, place: int) -> None:
+    """Let an environment that has its INIT before it, or again, work on a request; its end is an event in the heap."""
+    environment, now = environment_at(run, working), sent_at(block, place).value
+    own = environment.version
+    handler = cold_handler_of(block, own, place)
+    again = init_of(block, own, place)
+    before = 0
+    reported = 0
+    if environment.fresh:
+        environment.fresh = 0
+        before = setup_of(block, own, place)
+        reported = again
+        again = 0
+        if run.lifetimes:
+            environment.ends_at = now + lifetime_of(block, place)
+        if reported > INIT_LIMIT:
+            again = reported
+            reported = INIT_LIMIT
+    environment.reset = 0
+    handler += again
+    timeout = settings_at(run, own).timeout
+    told = COLD
+    if handler > timeout:
+        handler = timeout
+        told |= STOPPED
+        environment.stopped = 1
+    setup_at(block, place).value = before
+    init_at(block, place).value = reported
+    duration_at(block, place).value = handler
+    flags_at(block, place).value = told
+    item_at(block, place).value = NONE
+    _remember(run, block, working, place)
+    push(run, now + before + reported + handler, event_key(RELEASE, 0, block.first_request + place), working)
 
 
 @part

@@ -43,7 +43,7 @@ class Lane:
         self._block = Block(min(requests, BLOCK_REQUESTS))
 
     def feed(self, draws: Draws, first_request: int) -> None:
-        """Simulate until the last request of ``draws`` has arrived; its first is number ``first_request`` of the run."""
+        """Simulate until the last request of ``draws`` has arrived; its first has the number ``first_request``."""
         begin = 0
         while begin < draws.requests:
             end = min(begin + BLOCK_REQUESTS, draws.requests)

@@ -7,18 +7,27 @@ from typing import Any, Final
 from simulator.engine.clock import TICKS_PER_MS
 from simulator.engine.compiled.ahead.block import (
     bin_at,
-    busy_at,
     duration_at,
     flags_at,
     init_at,
     number_at,
     overhead_of,
     sent_at,
+    setup_at,
     version_at,
+    work_at,
 )
 from simulator.engine.compiled.figures import latency_bin
 from simulator.engine.compiled.jit import FINGERPRINT, entry, part
-from simulator.engine.compiled.layout import COLD, MAX_LATENCY_BITS, NONE, PROVISIONED, ROW_REQUEST_MASK, STOPPED
+from simulator.engine.compiled.layout import (
+    COLD,
+    MAX_LATENCY_BITS,
+    NONE,
+    PROVISIONED,
+    REFUSED,
+    ROW_REQUEST_MASK,
+    STOPPED,
+)
 from simulator.engine.compiled.records import figures_at, latencies_at, latency_place, refusals_at, row_at
 from simulator.engine.outcomes import Refusal, Status
 
@@ -29,13 +38,22 @@ _NO_REFUSAL: Final = int(Refusal.NONE)
 
 
 @part
-def conclude(run: Any, block: Any, place: int) -> tuple[int, int]:
+def worked(block: Any, place: int, told: int) -> tuple[int, int, int]:
+    """Give how long an environment was busy with a request, and what INIT and handler took of it."""
+    if told & COLD:
+        init, duration = init_at(block, place).value, duration_at(block, place).value
+        return setup_at(block, place).value + init + duration, int(init), int(duration)
+    duration = 0 if told & REFUSED else work_at(block, place).value
+    return int(duration), 0, int(duration)
+
+
+@part
+def conclude(run: Any, block: Any, place: int, told: int, busy: int) -> tuple[int, int]:
     """Give how long the caller waited, and how it ended for him."""
-    busy = busy_at(block, place).value
     status = _OK
-    if number_at(block, place).value < 0:
+    if told & REFUSED:
         status = _THROTTLED
-    elif flags_at(block, place).value & STOPPED:
+    elif told & STOPPED:
         status = _TIMEOUT
     if busy > run.gateway_timeout:
         busy = run.gateway_timeout
@@ -54,21 +72,22 @@ def _build_rows(fingerprint: str):  # type: ignore[no-untyped-def]
         fingerprint  # noqa: B018
         run, block = runs[0], blocks[0]
         for place in range(block.requests):
-            told, number, busy = flags_at(block, place).value, number_at(block, place).value, busy_at(block, place).value
-            waited, status = conclude(run, block, place)
+            told, number = flags_at(block, place).value, number_at(block, place).value
+            busy, init, duration = worked(block, place, told)
+            waited, status = conclude(run, block, place, told, busy)
             request = block.first_request + place
             row = row_at(run, request)
             row.sent = sent_at(block, place).value
             row.client = waited
             row.busy = busy
             row.request = request & ROW_REQUEST_MASK
-            row.environment = max(number, NONE)
-            row.init = init_at(block, place).value if told & COLD else 0
-            row.duration = duration_at(block, place).value if told & COLD else busy
+            row.environment = NONE if told & REFUSED else number
+            row.init = init
+            row.duration = duration
             row.attempt = 0
             row.version = version_at(block, place).value
             row.status = status
-            row.refusal = -1 - number if status == _THROTTLED else _NO_REFUSAL
+            row.refusal = number if status == _THROTTLED else _NO_REFUSAL
             row.flags = told & (COLD | PROVISIONED)
             row.tries = 0
 
@@ -93,8 +112,8 @@ def _build_count(fingerprint: str):  # type: ignore[no-untyped-def]
         latency_second = 0
         answered = 0
         for place in range(block.requests):
-            busy, second = busy_at(block, place).value, version_at(block, place).value
-            if not (flags_at(block, place).value or number_at(block, place).value < 0 or busy > in_time):
+            busy, second = int(work_at(block, place).value), version_at(block, place).value
+            if flags_at(block, place).value == 0 and busy <= in_time:
                 waited = busy + overhead_of(block, second, place)
                 if waited <= run.patience and not waited >> MAX_LATENCY_BITS:
                     billed_ms = (busy + TICKS_PER_MS - 1) // TICKS_PER_MS
@@ -132,18 +151,17 @@ def _add(run: Any, version: int, plain: int, billed_ms: int, latency: int) -> No
 @part
 def _count_one(run: Any, block: Any, place: int, answered: int) -> int:
     """Add a request to the figures; give how many latencies wait to be counted."""
-    own, told, number = version_at(block, place).value, flags_at(block, place).value, number_at(block, place).value
-    waited, status = conclude(run, block, place)
+    own, told = version_at(block, place).value, flags_at(block, place).value
+    busy, init, duration = worked(block, place, told)
+    waited, status = conclude(run, block, place, told, busy)
     figures = figures_at(run, own)
     figures.requests += 1
     figures.attempts += 1
-    if number >= 0:
+    if not told & REFUSED:
         figures.served += 1
-        busy = busy_at(block, place).value
-        billed = busy
         if told & COLD:
             figures.cold += 1
-            billed = init_at(block, place).value + duration_at(block, place).value
+        billed = init + duration
         billed_ms = (billed + TICKS_PER_MS - 1) // TICKS_PER_MS
         figures.billed_ms += billed_ms
         if told & PROVISIONED:
@@ -153,7 +171,7 @@ def _count_one(run: Any, block: Any, place: int, answered: int) -> int:
             figures.late_ticks += min(late, billed)
     if status == _THROTTLED:
         figures.throttled += 1
-        refusals_at(run, own, -1 - number).count += 1
+        refusals_at(run, own, number_at(block, place).value).count += 1
         return answered
     if status == _OK:
         figures.ok += 1

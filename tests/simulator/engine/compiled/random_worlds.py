@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -35,6 +35,17 @@ def random_world(seed: int, most_requests: int = 60) -> RandomWorld:
     rollout = Rollout(tuple(stages) if len(platform.versions) == 2 else (Stage(0.0, 0.0),))
     requests = int(rng.integers(0, most_requests + 1))
     return RandomWorld(random_draws(rng, requests, platform), platform, rollout)
+
+
+def without_feedback(world: RandomWorld) -> RandomWorld:
+    """Let nobody try again, no model have a quota, and provisioned concurrency stay: every end is known ahead."""
+    platform = world.platform
+    versions = {
+        name: replace(one, model=None, provisioned_changes=(), target_tracking=None)
+        for name, one in platform.versions.items()
+    }
+    client = replace(platform.client, max_attempts=1)
+    return replace(world, platform=replace(platform, versions=versions, client=client))
 
 
 def random_draws(rng: np.random.Generator, requests: int, platform: Platform) -> Draws:
