@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -21,12 +22,12 @@ def is_warm() -> bool:
 
 
 def warm() -> None:
-    """Compile what is not compiled yet, by running one request through it, with rows and without."""
+    """Compile what is not compiled yet, by running one request through it: both ways, with rows and without."""
     one, none = np.zeros(1), np.zeros((1, 1, 1))
     draws = Draws(one, one[None], none, none, none, none, none, one[None])
     platform = Platform(versions={"v": VersionSettings()})
-    for requests in (1, None):
-        run = Run(platform, Rollout.constant(0.0), requests)
+    for requests, sort_ends in itertools.product((1, None), (True, False)):
+        run = Run(platform, Rollout.constant(0.0), requests, sort_ends=sort_ends)
         run.feed(draws)
         run.finish()
         if requests is not None:
