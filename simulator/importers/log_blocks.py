@@ -9,8 +9,9 @@ from __future__ import annotations
 import gzip
 from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
+from queue import SimpleQueue
 from typing import IO, Final, Literal, cast
 
 import polars as pl
@@ -24,6 +25,11 @@ SCANNED_BYTES: Final = 256 * 2**20
 """Smaller logs are read before the scanner would be loaded."""
 _FEW: Final = 8
 _WORKERS: Final = 2
+_AHEAD: Final = 4
+"""Blocks that are read while their tables are waited for."""
+_LOADING_S: Final = 1.0
+_LINE_BYTES: Final = 64 * 2**10
+"""Room for the line that a block's end cuts in two; for a longer one a buffer grows."""
 _GZIP: Final = b"\x1f\x8b"
 _ROWS_OF_A_BLOCK: Final = 2**32  # more lines than a block can hold, so that row numbers ascend over blocks
 
@@ -46,15 +52,18 @@ def read_blocks(path: Path, block_bytes: int = _BLOCK_BYTES, scanned_bytes: int 
         The file cannot be read or gunzipped.
     """
     waiting: deque[Future[LogTables]] = deque()
+    buffers = _Buffers(block_bytes)
     with ThreadPoolExecutor(_WORKERS + 1, thread_name_prefix="log-block") as pool:
         try:
-            # The first blocks are read without it: it takes a second to load, and the first time some to compile.
             large = path.stat().st_size >= scanned_bytes
             loading = pool.submit(load_scanner) if large else None
-            for number, block in enumerate(_blocks(path, block_bytes)):
+            if loading is not None:
+                # Worth half a second; compiling it, the first time, is not, so that the first blocks go without.
+                wait([loading], timeout=_LOADING_S)
+            for number, block in enumerate(_blocks(path, block_bytes, buffers)):
                 scanned = loading is not None and loading.done()
-                waiting.append(pool.submit(_tables, block, number, scanned))
-                if len(waiting) > _WORKERS:
+                waiting.append(pool.submit(_tables, block, number, scanned, buffers))
+                if len(waiting) > _AHEAD:
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()
@@ -71,33 +80,71 @@ def is_gzipped(path: Path) -> bool:
         return content.read(2) == _GZIP
 
 
-def _blocks(path: Path, block_bytes: int) -> Iterator[bytes]:
-    """Give the file's bytes in blocks of whole lines."""
+class _Buffers:
+    """Memory for blocks, used again: fresh memory costs as much as reading a block does."""
+
+    def __init__(self, block_bytes: int) -> None:
+        self._block_bytes = block_bytes
+        self._free: SimpleQueue[bytearray] = SimpleQueue()
+
+    def take(self, at_least: int) -> bytearray:
+        """Give a buffer of ``at_least`` so many bytes."""
+        while not self._free.empty():
+            buffer = self._free.get()
+            if len(buffer) >= at_least:
+                return buffer
+        return bytearray(max(at_least, self._block_bytes + _LINE_BYTES))
+
+    def give_back(self, block: memoryview) -> None:
+        """Let a block's buffer be used again."""
+        if isinstance(block.obj, bytearray):
+            self._free.put(block.obj)
+
+
+def _blocks(path: Path, block_bytes: int, buffers: _Buffers) -> Iterator[memoryview]:
+    """Give the file's bytes in blocks of whole lines, each in a buffer that is to be given back."""
     with _opened(path) as content:
-        rest = b""
-        while fresh := content.read(block_bytes):
-            end = fresh.rfind(b"\n") + 1
+        buffer = buffers.take(block_bytes)
+        held = 0
+        while True:
+            if len(buffer) < held + block_bytes:
+                larger = buffers.take(2 * (held + block_bytes))
+                larger[:held] = memoryview(buffer)[:held]
+                buffer = larger
+            fresh = content.readinto(memoryview(buffer)[held : held + block_bytes])
+            if not fresh:
+                break
+            end = buffer.rfind(b"\n", held, held + fresh) + 1
+            held += fresh
             if end == 0:
-                rest += fresh  # a line longer than a block
-                continue
-            yield rest + fresh[:end]
-            rest = fresh[end:]
-        if rest:
-            yield rest
+                continue  # a line longer than a block
+            following = buffers.take(held - end + block_bytes)
+            following[: held - end] = memoryview(buffer)[end:held]
+            yield memoryview(buffer)[:end]
+            buffer, held = following, held - end
+        if held:
+            yield memoryview(buffer)[:held]
 
 
 def _opened(path: Path) -> IO[bytes]:
     return cast("IO[bytes]", gzip.open(path)) if is_gzipped(path) else path.open("rb")
 
 
-def _tables(block: bytes, number: int, scanned: bool) -> LogTables:
-    first = number * _ROWS_OF_A_BLOCK
+def _tables(block: memoryview, number: int, scanned: bool, buffers: _Buffers) -> LogTables:
+    try:
+        return _read(block, number * _ROWS_OF_A_BLOCK, scanned)
+    finally:
+        buffers.give_back(block)
+
+
+def _read(block: memoryview, first: int, scanned: bool) -> LogTables:
     if scanned:
         found = scan_block(block, first)
         # Where the scanner knows few of the lines (a log in JSON), Polars splits them sooner than Python.
         if found.other_rows.size < found.lines / _FEW:
             return tables_of_block(found)
-    lines = _lines(block) if block.strip() else pl.DataFrame(schema={"line": pl.String})
+    content = bytes(block)
+    lines = _lines(content) if content.strip() else pl.DataFrame(schema={"line": pl.String})
     return tables_of_lines(lines.with_columns(pl.int_range(first, first + pl.len(), dtype=pl.Int64).alias("row")))
 
 

@@ -9,6 +9,7 @@ that is not kept, and the end of a record (its metrics, more than half of it) is
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from typing import Final
 
@@ -49,31 +50,62 @@ class Scanned:
     """Lines in all."""
 
 
+class _Space:
+    """Memory to scan into, used again by the same thread: fresh memory would cost as much as the scan."""
+
+    def __init__(self, block_bytes: int) -> None:
+        self.block_bytes = block_bytes
+        self.is_end = np.empty(block_bytes, dtype=np.bool_)
+        # All bytes and what separates fields, were each byte a line; only what is written takes memory.
+        self.tables = [np.empty(3 * block_bytes, dtype=np.uint8) for _ in range(4)]
+        self._numbers = np.empty((2, 0), dtype=np.int64)
+
+    def numbers(self, lines: int) -> tuple[Ints, Ints]:
+        """Give room for rows and times, shape ``(4, lines)`` each."""
+        if self._numbers.shape[1] < 4 * lines:
+            self._numbers = np.empty((2, 4 * lines + lines // 2), dtype=np.int64)
+        rows, times = (half[: 4 * lines].reshape(4, lines) for half in self._numbers)
+        return rows, times
+
+
+_of_thread = threading.local()
+
+
+def _space(block_bytes: int) -> _Space:
+    held: _Space | None = getattr(_of_thread, "space", None)
+    if held is None or held.block_bytes < block_bytes:
+        held = _of_thread.space = _Space(block_bytes)
+    return held
+
+
 def load_scanner() -> None:
     """Load the compiled scanner, or compile it."""
     scan_block(b"", 0)
 
 
-def scan_block(block: bytes, first_row: int) -> Scanned:
+def scan_block(block: bytes | memoryview, first_row: int) -> Scanned:
     """Read the lines of ``block``, the first of which is the log's line ``first_row``."""
     # Imported here: half a second that only large logs need.
-    from simulator.importers.log_kernel import NO_TIME, RECORD_KEYS, scan
+    from simulator.importers.log_kernel import NO_TIME, scan
+    from simulator.importers.log_texts import RECORD_KEYS
 
     numbers = {*_REPORT_FIELDS[2:-1], *(name for name, kind, _ in RECORD_KEYS if kind == "n")}
     content = np.frombuffer(block, dtype=np.uint8)
-    ends = np.flatnonzero(content == 10)
+    content.flags.writeable = False
+    space = _space(content.size)
+    np.equal(content, 10, out=space.is_end[: content.size])
+    ends = np.flatnonzero(space.is_end[: content.size])
     if content.size and content[-1] != 10:
         ends = np.append(ends, content.size)
-    tables = [np.empty(content.size + 2 * ends.size, dtype=np.uint8) for _ in range(4)]
-    rows, times = np.empty((4, ends.size), dtype=np.int64), np.empty((4, ends.size), dtype=np.int64)
+    tables, rows, times = space.tables, *space.numbers(ends.size)
     sizes, counts = scan(content, ends, first_row, *tables, rows, times)
 
     def table(which: int, fields: tuple[str, ...], time: str | None) -> pl.DataFrame:
         count = int(counts[which])
         schema = {name: pl.Float64() if name in numbers else pl.String() for name in fields}
-        columns = [pl.Series("row", rows[which, :count])]
+        columns = [pl.Series("row", rows[which, :count].copy())]
         if time is not None:
-            found = pl.Series(time, times[which, :count])
+            found = pl.Series(time, times[which, :count].copy())
             columns.append(found.set(found == NO_TIME, None))
         if not count:
             return pl.DataFrame([*columns, *(pl.Series(name, [], dtype=schema[name]) for name in fields)])
@@ -91,6 +123,6 @@ def scan_block(block: bytes, first_row: int) -> Scanned:
         starts=table(1, _START_FIELDS, "start_us"),
         records=table(2, tuple(name for name, _, kept in RECORD_KEYS if kept), None),
         others=tables[3][: int(sizes[3])].tobytes(),
-        other_rows=rows[3, : int(counts[3])],
+        other_rows=rows[3, : int(counts[3])].copy(),
         lines=int(ends.size),
     )

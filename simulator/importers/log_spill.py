@@ -1,54 +1,39 @@
-"""A log larger than memory becomes a trace file: parse, part by request, join, sort by arrival, write.
+"""A log larger than memory becomes a trace file: parse, join, sort by arrival, write.
 
-1. Each block's tables are dealt out to parts by a hash of the request id, so that all that a request left meets in one.
-2. Each part, small enough to hold, is joined and sorted by arrival into a file of its own.
-3. The parts' sorted files are cut at the same arrivals, and each span between two cuts is merged and written, in order.
+1. The requests are joined into sorted files: stretch by stretch of the log where it is nearly in order (``log_batches``).
+   Where it is not, each block's tables are dealt out to parts by a hash of the request id, so that all that a request
+   left meets in one, and each part, small enough to hold, is joined.
+2. The sorted files are cut at the same arrivals, and each span between two cuts is merged and written, in order
+   (``log_parts``).
 
-At no time are more than a few blocks, one part or one span in memory, besides eight bytes a request for the cuts.
+At no time are more than a few blocks, one part or one span in memory, besides sixteen bytes a request.
 """
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 from polars.io.plugins import register_io_source
 
-from simulator.importers.base import US_PER_S, ImportOptions, check_file, filled, iso_time
-from simulator.importers.lambda_events import (
-    LogCounts,
-    join_tables,
-    model_pairs,
-    models_of,
-    no_report,
-    no_time,
-    trace_columns,
-)
+from simulator.importers.base import ImportOptions, check_file, iso_time
+from simulator.importers.lambda_events import LogCounts, join_tables, models_of, no_report, no_time
+from simulator.importers.log_batches import join_by_batch
 from simulator.importers.log_blocks import is_gzipped, read_blocks
+from simulator.importers.log_parts import ROW_GROUP, Joined, spans, write_part
 from simulator.importers.log_tables import LogTables, together
-from simulator.trace import SCHEMA, TraceMetadata, make_trace, sink_trace
+from simulator.trace import SCHEMA, TraceMetadata, sink_trace
 
 PART_BYTES: Final = 256 * 2**20
 """Bytes of log to a part; a log of fewer is imported in memory."""
 _BLOCKS_A_SPILL: Final = 8
-_SPAN_ROWS: Final = 60_000
-_ROW_GROUP: Final = 50_000
+_PIECE_ROWS: Final = 5_000
+"""Each span reads as many of each part, not more at once than it needs."""
 _GZIP_RATIO: Final = 12
 """Logs of this kind shrink by about as much; it only decides how many parts there are."""
-
-
-@dataclass(frozen=True)
-class _Part:
-    """A joined part, sorted by ``key_us``."""
-
-    path: Path
-    key_us: NDArray[np.int64]
 
 
 def needs_spill(path: Path) -> bool:
@@ -79,43 +64,44 @@ def import_to_file(path: Path, options: ImportOptions, out: Path, metadata: Trac
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as name:
         folder = Path(name)
-        parts = _deal(path, folder, _parts_of(path, part_bytes))
-        counts, pairs, joined = LogCounts(), [], []
-        untimed = 0
-        for part in range(parts):
-            tables = _part(folder, part)
-            if tables is None:
-                continue
-            requests = join_tables(tables)
-            counts += LogCounts.of(tables, requests)
-            pairs.append(model_pairs(requests))
-            made = _sorted_part(folder / f"joined-{part}.parquet", requests)
-            untimed += made[1]
-            joined.append(made[0])
-        if not joined:
+        joined = join_by_batch(path, folder) or _join_by_request(path, folder, _parts_of(path, part_bytes))
+        if not joined.parts:
             raise no_report(str(path))
+        untimed = sum(part.untimed for part in joined.parts)
         if untimed:
-            raise no_time(str(path), untimed, counts.reports)
-        first_us = min(int(part.key_us[0]) for part in joined)
+            raise no_time(str(path), untimed, joined.counts.reports)
+        first_us = min(int(part.key_us[0]) for part in joined.parts)
         said = TraceMetadata(
             source=metadata.source,
             recorded_at=iso_time(first_us),
             function=metadata.function,
             region=metadata.region,
-            models={**models_of(pairs), **metadata.models},
-            notes=counts.notes(),
+            models={**models_of([part.pairs for part in joined.parts]), **metadata.models},
+            notes=joined.counts.notes(),
         )
 
-        def spans(*_: object) -> Iterator[pl.DataFrame]:
+        def sorted_rows(*_: object) -> Iterator[pl.DataFrame]:
             # A sink asks for every column and row; the arguments would name fewer.
-            return _spans(joined, first_us, options, str(path))
+            return spans(joined.parts, first_us, options, str(path))
 
-        sink_trace(register_io_source(spans, schema=dict(SCHEMA)), said, out, row_group_size=_ROW_GROUP)
+        sink_trace(register_io_source(sorted_rows, schema=dict(SCHEMA)), said, out, row_group_size=ROW_GROUP)
 
 
 def _parts_of(path: Path, part_bytes: int) -> int:
     size = path.stat().st_size * (_GZIP_RATIO if is_gzipped(path) else 1)
     return -(-size // part_bytes)
+
+
+def _join_by_request(path: Path, folder: Path, parts: int) -> Joined:
+    """Join the requests of a log in any order, part by part."""
+    counts, joined = LogCounts(), []
+    for part in range(_deal(path, folder, parts)):
+        tables = _part(folder, part)
+        if tables is not None:
+            requests = join_tables(tables)
+            counts += LogCounts.of(tables, requests)
+            joined.append(write_part(folder / f"joined-{part}.parquet", requests, _PIECE_ROWS))
+    return Joined(joined, counts)
 
 
 def _deal(path: Path, folder: Path, parts: int) -> int:
@@ -152,31 +138,3 @@ def _part(folder: Path, part: int) -> LogTables | None:
         return None
     empty = LogTables.empty()
     return LogTables(reports, empty.starts if starts is None else starts, empty.records if records is None else records)
-
-
-def _sorted_part(path: Path, requests: pl.DataFrame) -> tuple[_Part, int]:
-    frame = requests.select("row", *trace_columns()).sort("arrival_us", "row")
-    untimed = frame["arrival_us"].null_count()
-    frame.write_parquet(path, compression="lz4", statistics=False, row_group_size=_ROW_GROUP // 10)
-    return _Part(path, frame["arrival_us"].drop_nulls().to_numpy()), untimed
-
-
-def _spans(parts: list[_Part], first_us: int, options: ImportOptions, origin: str) -> Iterator[pl.DataFrame]:
-    """Merge the parts span by span; every request of one arrival lies in the same span."""
-    keys = np.concatenate([part.key_us for part in parts])
-    keys.sort()
-    cuts = np.unique(keys[_SPAN_ROWS::_SPAN_ROWS])
-    del keys
-    at = [np.concatenate(([0], np.searchsorted(part.key_us, cuts), [len(part.key_us)])) for part in parts]
-    for span in range(len(cuts) + 1):
-        pieces = [
-            pl.scan_parquet(part.path).slice(int(rows[span]), int(rows[span + 1] - rows[span])).collect()
-            for part, rows in zip(parts, at, strict=True)
-            if rows[span + 1] > rows[span]
-        ]
-        if not pieces:
-            continue
-        merged = pl.concat(pieces).sort("arrival_us", "row")
-        arrival_s = ((pl.col("arrival_us") - first_us) / US_PER_S).alias("arrival_s")
-        frame = filled(merged.with_columns(arrival_s).drop("arrival_us", "row"), options)
-        yield make_trace(frame, origin=origin).frame
