@@ -118,7 +118,9 @@ def _joined_again(
 def _tables_of(requests: pl.DataFrame) -> LogTables:
     """Take joined requests apart again; starts and records in the order of their reports' parts, which is the log's."""
     empty = LogTables.empty()
-    starts = requests.select(empty.starts.columns).filter(pl.any_horizontal(pl.col("start_us", "start_version").is_not_null()))
+    starts = requests.select(empty.starts.columns).filter(
+        pl.any_horizontal(pl.col("start_us", "start_version").is_not_null())
+    )
     own = [name for name in empty.records.columns if name not in ("row", "request_id")]
     records = requests.select("row", "request_id", *(pl.col(f"{_OWN}{name}").alias(name) for name in own))
     return LogTables(

@@ -10,9 +10,10 @@ import gzip
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from io import BufferedReader
 from pathlib import Path
 from queue import SimpleQueue
-from typing import IO, Final, Literal, cast
+from typing import Final, Literal
 
 import polars as pl
 
@@ -126,8 +127,8 @@ def _blocks(path: Path, block_bytes: int, buffers: _Buffers) -> Iterator[memoryv
             yield memoryview(buffer)[:held]
 
 
-def _opened(path: Path) -> IO[bytes]:
-    return cast("IO[bytes]", gzip.open(path)) if is_gzipped(path) else path.open("rb")
+def _opened(path: Path) -> BufferedReader | gzip.GzipFile:
+    return gzip.GzipFile(path) if is_gzipped(path) else path.open("rb")
 
 
 def _tables(block: memoryview, number: int, scanned: bool, buffers: _Buffers) -> LogTables:

@@ -84,8 +84,10 @@ def spans(parts: list[Part], first_us: int, options: ImportOptions, origin: str)
             for part, rows in zip(parts, at, strict=True)
             if rows[span + 1] > rows[span]
         ]
+        # Of what lies in a span, all may be left out.
+        pieces = [piece for piece in pieces if piece.height]
         if not pieces:
             continue
-        merged = pl.concat(pieces) if len(pieces) == 1 else pl.concat(pieces).sort("arrival_us", "row")
+        merged = pieces[0] if len(pieces) == 1 else pl.concat(pieces).sort("arrival_us", "row")
         frame = merged.select(arrival_s, *trace_columns()[1:])
         yield make_trace(filled(frame, options), origin=origin).frame

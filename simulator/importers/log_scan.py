@@ -55,7 +55,7 @@ class _Space:
 
     def __init__(self, block_bytes: int) -> None:
         self.block_bytes = block_bytes
-        self.is_end = np.empty(block_bytes, dtype=np.bool_)
+        self.ends = np.empty(block_bytes + 1, dtype=np.int64)
         # All bytes and what separates fields, were each byte a line; only what is written takes memory.
         self.tables = [np.empty(3 * block_bytes, dtype=np.uint8) for _ in range(4)]
         self._numbers = np.empty((2, 0), dtype=np.int64)
@@ -86,17 +86,15 @@ def load_scanner() -> None:
 def scan_block(block: bytes | memoryview, first_row: int) -> Scanned:
     """Read the lines of ``block``, the first of which is the log's line ``first_row``."""
     # Imported here: half a second that only large logs need.
-    from simulator.importers.log_kernel import NO_TIME, scan
-    from simulator.importers.log_texts import RECORD_KEYS
+    from simulator.importers.scanner.lines import NO_TIME
+    from simulator.importers.scanner.scan import line_ends, scan
+    from simulator.importers.scanner.texts import RECORD_KEYS
 
     numbers = {*_REPORT_FIELDS[2:-1], *(name for name, kind, _ in RECORD_KEYS if kind == "n")}
     content = np.frombuffer(block, dtype=np.uint8)
     content.flags.writeable = False
     space = _space(content.size)
-    np.equal(content, 10, out=space.is_end[: content.size])
-    ends = np.flatnonzero(space.is_end[: content.size])
-    if content.size and content[-1] != 10:
-        ends = np.append(ends, content.size)
+    ends = space.ends[: line_ends(content, space.ends)]
     tables, rows, times = space.tables, *space.numbers(ends.size)
     sizes, counts = scan(content, ends, first_row, *tables, rows, times)
 

@@ -1,8 +1,8 @@
 """A log larger than memory becomes a trace file: parse, join, sort by arrival, write.
 
-1. The requests are joined into sorted files: stretch by stretch of the log where it is nearly in order (``log_batches``).
-   Where it is not, each block's tables are dealt out to parts by a hash of the request id, so that all that a request
-   left meets in one, and each part, small enough to hold, is joined.
+1. The requests are joined into sorted files: stretch by stretch of the log where it is nearly in order
+   (``log_batches``). Where it is not, each block's tables are dealt out to parts by a hash of the request id, so that
+   all that a request left meets in one, and each part, small enough to hold, is joined.
 2. The sorted files are cut at the same arrivals, and each span between two cuts is merged and written, in order
    (``log_parts``).
 

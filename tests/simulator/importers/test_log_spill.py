@@ -3,32 +3,38 @@
 from __future__ import annotations
 
 import random
+from functools import partial
 from pathlib import Path
 
 import pytest
 from polars.testing import assert_frame_equal
 
 from simulator.errors import TraceError
-from simulator.importers import ImportOptions, import_to_file, import_trace, log_spill
+from simulator.importers import ImportOptions, import_to_file, import_trace, log_batches, log_parts, log_spill
 from simulator.importers.log_blocks import read_blocks
 from simulator.importers.log_scan import load_scanner
 from simulator.importers.log_tables import together
 from simulator.trace import TraceMetadata, read_trace
 from tests.bench._lambda_logs import LogFormat, sample_lines
 
+ORDERS = ("as written", "nearly", "shuffled", "twice", "retried")
+
 
 @pytest.mark.parametrize("form", ["text", "json"])
-@pytest.mark.parametrize("order", ["as written", "shuffled", "twice"])
-def test_the_same_as_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: LogFormat, order: str) -> None:
-    lines = sample_lines(form, requests=400)
-    if order == "shuffled":
-        random.Random(1).shuffle(lines)
-    elif order == "twice":
-        lines += lines
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("joined", ["batch by batch", "by request"])
+def test_the_same_as_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: LogFormat, order: str, joined: str
+) -> None:
     log = tmp_path / "log"
-    log.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    log.write_text("\n".join(_ordered(sample_lines(form, requests=400), order)) + "\n", encoding="utf-8")
     monkeypatch.setattr(log_spill, "PART_BYTES", 40_000)
-    monkeypatch.setattr(log_spill, "_SPAN_ROWS", 37)
+    monkeypatch.setattr(log_parts, "_SPAN_ROWS", 37)
+    # Some forty batches; or none that may wait for anything.
+    monkeypatch.setattr(log_batches, "BLOCKS_A_BATCH", 2)
+    monkeypatch.setattr(log_batches, "read_blocks", partial(read_blocks, block_bytes=6_000))
+    if joined == "by request":
+        monkeypatch.setattr(log_batches, "MOST_WAITING", -1)
     options = ImportOptions(function="f", models={"baseline": "mine"})
     assert log_spill.needs_spill(log)
     out = import_to_file(log, "report-log", tmp_path / "out" / "t.parquet", options)
@@ -36,6 +42,36 @@ def test_the_same_as_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
     assert_frame_equal(found.frame, expected.frame)
     assert found.metadata == expected.metadata
     assert [file.name for file in out.parent.iterdir()] == ["t.parquet"], "a temporary file stayed behind"
+
+
+def _ordered(lines: list[str], order: str) -> list[str]:
+    rng = random.Random(1)
+    if order == "shuffled":
+        rng.shuffle(lines)
+    elif order == "nearly":
+        # Some lines come much later than they were written, also after their request's report.
+        places = [place + (rng.random() < 0.05) * rng.uniform(0.0, 200.0) for place in range(len(lines))]
+        lines = [lines[place] for place in sorted(range(len(lines)), key=places.__getitem__)]
+    elif order == "twice":
+        lines = lines + lines
+    elif order == "retried":
+        # Lambda runs some asynchronous invocations again, a minute later, under the same ids.
+        again = [line.replace("T12:0", "T12:1") for line in lines if "RequestId: 2" in line or '"2' in line]
+        lines = lines + again + again[:7]
+    return lines
+
+
+def test_a_log_without_order_is_dealt_out_by_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = tmp_path / "log"
+    log.write_text("\n".join(_ordered(sample_lines("text", requests=400), "shuffled")), encoding="utf-8")
+    monkeypatch.setattr(log_batches, "BLOCKS_A_BATCH", 1)
+    monkeypatch.setattr(log_batches, "read_blocks", partial(read_blocks, block_bytes=6_000))
+    monkeypatch.setattr(log_batches, "MOST_WAITING", 50)
+    assert log_batches.join_by_batch(log, tmp_path) is None
+    monkeypatch.setattr(log_batches, "MOST_WAITING", 500)
+    joined = log_batches.join_by_batch(log, tmp_path)
+    assert joined is not None
+    assert joined.counts.reports == 400
 
 
 @pytest.mark.parametrize(

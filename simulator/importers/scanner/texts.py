@@ -1,4 +1,4 @@
-"""The texts that a log's lines are made of, and which bytes may stand where: for :mod:`~simulator.importers.log_kernel`.
+"""The texts that a log's lines are made of, and which bytes may stand where.
 
 Compiled code is told a text, or a class of bytes, by its number: an array as an argument costs more than comparing it.
 """
@@ -44,7 +44,8 @@ def _text(text: str) -> int:
 
 def _first(*texts: str) -> int:
     """Give the number of the first of several texts; the others follow."""
-    return [_text(text) for text in texts][0]
+    numbers = [_text(text) for text in texts]
+    return numbers[0]
 
 
 def _class(pattern: str) -> int:
