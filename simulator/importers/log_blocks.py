@@ -22,7 +22,7 @@ from simulator.importers.log_scan import load_scanner, scan_block
 from simulator.importers.log_tables import LogTables, tables_of_block, tables_of_lines
 
 _BLOCK_BYTES: Final = 16 * 2**20
-SCANNED_BYTES: Final = 256 * 2**20
+SCANNED_BYTES: Final = 128 * 2**20
 """Smaller logs are read before the scanner would be loaded."""
 _FEW: Final = 8
 _WORKERS: Final = 2
