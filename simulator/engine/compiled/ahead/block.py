@@ -52,9 +52,9 @@ BLOCK = np.dtype(
 _PER_MS: Final = float(TICKS_PER_MS)
 _PER_SECOND: Final = float(TICKS_PER_SECOND)
 
-_byte = pointer_to(np.dtype([("value", "i1")]))
-_half = pointer_to(np.dtype([("value", "i4")]))
-_whole = pointer_to(np.dtype([("value", "i8")]))
+byte = pointer_to(np.dtype([("value", "i1")]))
+half = pointer_to(np.dtype([("value", "i4")]))
+whole = pointer_to(np.dtype([("value", "i8")]))
 _draw = pointer_to(np.dtype([("value", "f8")]))
 
 
@@ -99,67 +99,67 @@ def _address(values: FloatArray | np.ndarray[tuple[int, ...], np.dtype[Any]]) ->
 @part
 def key_at(block: Record, place: int) -> Record:
     """Point to one of the sorted ends."""
-    return _whole(block.key_at, place)
+    return whole(block.key_at, place)
 
 
 @part
 def sent_at(block: Record, place: int) -> Record:
     """Point to when a request is sent."""
-    return _whole(block.sent_at, place)
+    return whole(block.sent_at, place)
 
 
 @part
 def work_at(block: Record, place: int) -> Record:
     """Point to how long a warm environment works on it."""
-    return _half(block.work_at, place)
+    return half(block.work_at, place)
 
 
 @part
 def bin_at(block: Record, place: int) -> Record:
     """Point to the bin of a latency."""
-    return _half(block.bin_at, place)
+    return half(block.bin_at, place)
 
 
 @part
 def item_at(block: Record, place: int) -> Record:
     """Point to the environment that works on a request."""
-    return _half(block.item_at, place)
+    return half(block.item_at, place)
 
 
 @part
 def number_at(block: Record, place: int) -> Record:
     """Point to that environment's number, or which limit refused it."""
-    return _half(block.number_at, place)
+    return half(block.number_at, place)
 
 
 @part
 def setup_at(block: Record, place: int) -> Record:
     """Point to what came before its INIT."""
-    return _whole(block.setup_at, place)
+    return whole(block.setup_at, place)
 
 
 @part
 def init_at(block: Record, place: int) -> Record:
     """Point to its INIT."""
-    return _half(block.init_at, place)
+    return half(block.init_at, place)
 
 
 @part
 def duration_at(block: Record, place: int) -> Record:
     """Point to its handler's time."""
-    return _half(block.duration_at, place)
+    return half(block.duration_at, place)
 
 
 @part
 def version_at(block: Record, place: int) -> Record:
     """Point to its version."""
-    return _byte(block.version_at, place)
+    return byte(block.version_at, place)
 
 
 @part
 def flags_at(block: Record, place: int) -> Record:
     """Point to what else is to be said of it."""
-    return _byte(block.flags_at, place)
+    return byte(block.flags_at, place)
 
 
 @part
