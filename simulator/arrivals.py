@@ -16,6 +16,7 @@ import numpy as np
 
 from simulator.errors import ParameterError
 from simulator.quantiles import FloatArray
+from simulator.running_sum import running_sum
 from simulator.trace import Trace
 
 
@@ -102,8 +103,11 @@ class PoissonArrivals:
         gaps = [rng.standard_exponential(batch)]
         while math.fsum(float(part.sum()) for part in gaps) < total:
             gaps.append(rng.standard_exponential(batch))
-        unit_times = np.cumsum(np.concatenate(gaps))
-        unit_times = unit_times[unit_times < total]
+        unit_times = running_sum(np.concatenate(gaps) if len(gaps) > 1 else gaps[0])
+        unit_times = unit_times[: int(np.searchsorted(unit_times, total))]
+        if len(self.segments) == 1 and total:
+            arrival_s = unit_times / self.segments[0].rate_rps
+            return np.asarray(np.minimum(arrival_s, np.nextafter(ends_s[-1], 0.0)), dtype=np.float64)
         # A segment without requests is a flat stretch of the cumulative rate: its start must not be interpolated to.
         index = np.searchsorted(ends_unit, unit_times, side="right") - 1
         rates = np.array([segment.rate_rps for segment in self.segments])

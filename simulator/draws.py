@@ -213,7 +213,7 @@ class Draws:
         if self.model is not None:
             self.model.check(versions, attempts, n)
         _check("arrival_s", self.arrival_s, (n,))
-        if n and np.any(np.diff(self.arrival_s) < 0):
+        if (self.arrival_s[1:] < self.arrival_s[:-1]).any():
             raise ParameterError("arrival_s goes back in time; sort the requests by arrival")
 
     @property
@@ -238,7 +238,12 @@ def _check(name: str, values: FloatArray, shape: tuple[int, ...]) -> None:
     if not values.size:
         return
     # One value for all of a dimension is looked at once.
-    values = values[tuple(slice(0, 1) if stride == 0 else slice(None) for stride in values.strides)]
+    if not any(values.strides):
+        least = most = values.item(0)
+    else:
+        if 0 in values.strides:
+            values = values[tuple(slice(0, 1) if stride == 0 else slice(None) for stride in values.strides)]
+        least, most = values.min(), values.max()
     # What is not a number is neither, and an infinite value is the largest.
-    if not (float(values.min()) >= 0.0 and float(values.max()) < np.inf):
+    if not (least >= 0.0 and most < np.inf):
         raise ParameterError(f"{name} holds a negative or infinite value, or none; draws are finite and 0 or more")

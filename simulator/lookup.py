@@ -7,22 +7,16 @@ variates from an empirical distribution, AIIE Transactions 6, 1974) leaves a ste
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import Final
 
 import numpy as np
 
+from simulator.compiling import Compiled
 from simulator.draws import IntArray
 from simulator.quantiles import FloatArray
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    Kernel = Callable[[FloatArray, FloatArray, FloatArray, IntArray, FloatArray, IntArray], None]
-
 FEW: Final = 256
 """Lookups below which the search is not worth a compiled function."""
-
-_kernels: list[Any] = []
 
 
 def interpolate(uniforms: FloatArray, positions: FloatArray, values: FloatArray) -> tuple[FloatArray, IntArray]:
@@ -49,7 +43,7 @@ def interpolate(uniforms: FloatArray, positions: FloatArray, values: FloatArray)
     found, nearest = np.empty(uniforms.size), np.empty(uniforms.size, dtype=np.int64)
     # A power of two, so that the product below is exact and never points beyond the place.
     guide = np.empty(1 << int(2 * positions.size - 1).bit_length(), dtype=np.int64)
-    _kernel()(uniforms, positions, values, guide, found, nearest)
+    _look_up(uniforms, positions, values, guide, found, nearest)
     return found, nearest
 
 
@@ -57,23 +51,6 @@ def warm() -> None:
     """Compile what is not compiled yet."""
     some = np.linspace(0.0, 0.9, FEW)
     interpolate(some, some, some)
-
-
-def _kernel() -> Kernel:
-    if not _kernels:
-        _kernels.append(_compile())
-    kernel: Kernel = _kernels[0]
-    return kernel
-
-
-def _compile() -> Any:
-    # Imported here: half a second that only who draws needs.
-    import numba
-
-    try:
-        return numba.njit(error_model="numpy", nogil=True, cache=True)(_interpolate)
-    except RuntimeError:  # no folder to keep it in
-        return numba.njit(error_model="numpy", nogil=True)(_interpolate)
 
 
 def _interpolate(
@@ -110,3 +87,6 @@ def _interpolate(
         below = place - 1
         slope = (values[place] - values[below]) / (positions[place] - positions[below])
         found[i] = slope * (uniform - positions[below]) + values[below]
+
+
+_look_up = Compiled(_interpolate)

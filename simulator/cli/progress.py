@@ -31,10 +31,11 @@ def simulating(replications: int, what: str = "simulating") -> Iterator[Advance]
 
 def ready_engine() -> None:
     """Compile what this machine has not compiled yet, and say so: it takes a few seconds, once."""
-    from simulator import lookup
+    from simulator import lookup, running_sum
     from simulator.engine.compiled import warm
 
     if not warm.is_warm():
         click.echo("compiling the simulator for this machine; the next command will not have to", err=True)
         warm.warm()
         lookup.warm()
+        running_sum.warm()

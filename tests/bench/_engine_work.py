@@ -13,6 +13,7 @@ from simulator.platform import Platform, VersionSettings
 from simulator.provisioned import ProvisionedChange, TargetTracking
 from simulator.quantiles import FloatArray
 from simulator.rollout import Rollout, Stage
+from simulator.running_sum import running_sum
 
 SERVICE_S = 0.6
 KEEP_ALIVE_S = 600.0
@@ -51,7 +52,9 @@ class Streams:
 
     def arrivals_s(self, rate_rps: float, requests: int) -> FloatArray:
         """Give the next arrivals of a Poisson process, shape ``(requests,)``."""
-        found = self._now_s + np.cumsum(self.exponentials(Use.ARRIVAL, 1.0 / rate_rps, requests)[0])
+        found: FloatArray = self.exponentials(Use.ARRIVAL, 1.0 / rate_rps, requests)[0]
+        found[0] += self._now_s
+        found = running_sum(found)
         self._now_s = float(found[-1])
         return found
 
