@@ -22,7 +22,6 @@ COLUMNS: Final = {
     "key": "i8",  # a place's end, counted from the first arrival, above the place; sorted, so not in order of places
     "sent": "i8",
     "work": "i4",  # a warm handler, until its end or the function's time-out
-    "bin": "i4",  # of its latency, in no order
     "item": "i4",  # the environment that works on it until its key's end; none where that is not its end
     "number": "i4",  # that environment's in the outcomes, or which limit refused it; not where only figures are kept
     "setup": "i8",  # what came before INIT; of cold ones only, as the next
@@ -116,12 +115,6 @@ def sent_at(block: Record, place: int) -> Record:
 def work_at(block: Record, place: int) -> Record:
     """Point to how long a warm environment works on it."""
     return half(block.work_at, place)
-
-
-@part
-def bin_at(block: Record, place: int) -> Record:
-    """Point to the bin of a latency."""
-    return half(block.bin_at, place)
 
 
 @part

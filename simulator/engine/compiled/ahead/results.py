@@ -6,7 +6,6 @@ from typing import Any, Final
 
 from simulator.engine.clock import TICKS_PER_MS
 from simulator.engine.compiled.ahead.block import (
-    bin_at,
     duration_at,
     flags_at,
     init_at,
@@ -110,7 +109,6 @@ def _build_count(fingerprint: str):  # type: ignore[no-untyped-def]
         billed_second = 0
         latency = 0
         latency_second = 0
-        answered = 0
         for place in range(block.requests):
             busy, second = int(work_at(block, place).value), version_at(block, place).value
             if flags_at(block, place).value == 0 and busy <= in_time:
@@ -123,16 +121,12 @@ def _build_count(fingerprint: str):  # type: ignore[no-untyped-def]
                     plain_second += second
                     billed_second += second * billed_ms
                     latency_second += second * waited
-                    bin_at(block, answered).value = latency_place(second, latency_bin(waited))
-                    answered += 1
+                    latencies_at(run, latency_place(second, latency_bin(waited))).count += 1
                     continue
-            answered = _count_one(run, block, place, answered)
+            _count_one(run, block, place)
         _add(run, 0, plain - plain_second, billed - billed_second, latency - latency_second)
         if plain_second:
             _add(run, 1, plain_second, billed_second, latency_second)
-        # Together, so that the processor fetches many at once.
-        for place in range(answered):
-            latencies_at(run, bin_at(block, place).value).count += 1
 
     return entry(count)
 
@@ -149,8 +143,8 @@ def _add(run: Any, version: int, plain: int, billed_ms: int, latency: int) -> No
 
 
 @part
-def _count_one(run: Any, block: Any, place: int, answered: int) -> int:
-    """Add a request to the figures; give how many latencies wait to be counted."""
+def _count_one(run: Any, block: Any, place: int) -> None:
+    """Add a request to the figures."""
     own, told = version_at(block, place).value, flags_at(block, place).value
     busy, init, duration = worked(block, place, told)
     waited, status = conclude(run, block, place, told, busy)
@@ -172,7 +166,7 @@ def _count_one(run: Any, block: Any, place: int, answered: int) -> int:
     if status == _THROTTLED:
         figures.throttled += 1
         refusals_at(run, own, number_at(block, place).value).count += 1
-        return answered
+        return
     if status == _OK:
         figures.ok += 1
     else:
@@ -180,8 +174,7 @@ def _count_one(run: Any, block: Any, place: int, answered: int) -> int:
     figures.latency_ticks += waited
     if waited >> MAX_LATENCY_BITS:
         figures.beyond += 1
-    bin_at(block, answered).value = latency_place(own, latency_bin(waited))
-    return answered + 1
+    latencies_at(run, latency_place(own, latency_bin(waited))).count += 1
 
 
 write_rows = _build_rows(FINGERPRINT)
