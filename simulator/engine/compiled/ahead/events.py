@@ -8,9 +8,11 @@ from simulator.engine.compiled import buckets, pools
 from simulator.engine.compiled.ahead.block import (
     PLACE_BITS,
     PLACE_MASK,
+    byte,
     cold_handler_of,
     duration_at,
     flags_at,
+    half,
     init_at,
     init_of,
     item_at,
@@ -22,6 +24,7 @@ from simulator.engine.compiled.ahead.block import (
     setup_at,
     setup_of,
     version_at,
+    whole,
 )
 from simulator.engine.compiled.attempts import INIT_LIMIT, end_stopped
 from simulator.engine.compiled.heap import drop_first, event_key, push
@@ -79,13 +82,14 @@ def _build(fingerprint: str):  # type: ignore[no-untyped-def]
         run, block = runs[0], blocks[0]
         requests, first_request, first_tick = block.requests, block.first_request, block.first_tick
         place, next_end = block.next_request, block.next_end
+        keys, items, flags = block.key_at, block.item_at, block.flags_at
         stop = DONE
         spare = _spare(run)
         while stop == DONE and place < requests:
             now = sent_at(block, place).value
             while True:
                 # What has not arrived has not ended either, though it may take no time at all.
-                key = key_at(block, next_end).value
+                key = whole(keys, next_end).value
                 other = key & PLACE_MASK
                 ended = first_tick + (key >> PLACE_BITS)
                 is_due = (ended <= now) & (other < place)
@@ -115,9 +119,9 @@ def _build(fingerprint: str):  # type: ignore[no-untyped-def]
                     continue
                 if not is_due:
                     break
-                working = item_at(block, other).value
+                working = half(items, other).value
                 if working >= 0:
-                    stopped = flags_at(block, other).value & STOPPED != 0
+                    stopped = byte(flags, other).value & STOPPED != 0
                     if stopped:
                         if spare <= 0:
                             spare = _spare(run)
