@@ -74,7 +74,7 @@ def draw_run(
         keep_alive_s=idle_s,
         lifetime_s=lifetime_s,
         client_jitter=client_jitter(randomness, attempts, requests) if attempts > 1 else None,
-        model=_model_draws(services, drawn, platform, randomness),
+        model=model_draws(services, drawn, platform, randomness),
     )
     token_usd = np.stack([of_version[0].token_usd for of_version in drawn])
     return draws, token_usd, [of_version[0].environment_log_sd for of_version in drawn]
@@ -112,13 +112,21 @@ def _lives(
     return np.stack(idle_s), np.stack(lifetime_s)
 
 
-def _model_draws(
+def model_draws(
     services: Sequence[PreparedService],
     drawn: Sequence[Sequence[DrawnService]],
     platform: Platform,
     randomness: Randomness,
 ) -> ModelDraws | None:
-    """Take inference and tokens from the recorded rows that the requests resemble, where a quota has to be met."""
+    """Take inference and tokens from the recorded rows that the requests resemble, where a quota has to be met.
+
+    ``drawn`` holds, by version and attempt, what :meth:`PreparedService.draw` gave. None where no version has a quota.
+
+    Raises
+    ------
+    ParameterError
+        A quota to meet, but a recording without tokens.
+    """
     calls = [settings.model for settings in platform.versions.values()]
     if not any(calls):
         return None

@@ -10,7 +10,7 @@ long, environments that do not live. Failures are laid over the outcomes; an ans
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -21,7 +21,7 @@ from replay.canary.rehearse.run import MakeTraffic
 from replay.canary.rehearse.scenario import LatencyModel, Scenario
 from replay.canary.rehearse.world import EPOCH_S, LONGEST_REQUEST_S
 from replay.canary.requests import Requests
-from simulator.draws import Draws, Randomness, Use
+from simulator.draws import Draws, ModelDraws, Randomness, Use
 from simulator.engine.outcomes import Outcomes, Status
 from simulator.engine.select import Simulate
 from simulator.errors import ParameterError
@@ -29,6 +29,7 @@ from simulator.forecast import rows_of
 from simulator.platform import BASELINE, Platform
 from simulator.quantiles import FloatArray
 from simulator.rollout import Rollout, Stage
+from simulator.run_draws import model_draws
 from simulator.service import ServiceFit, fit_services
 from simulator.trace import Trace, make_trace
 
@@ -96,8 +97,6 @@ class EngineSettings:
     def __post_init__(self) -> None:
         if len(self.platform.versions) != 2:
             raise ParameterError(f"platform: {len(self.platform.versions)} version(s); a rollout is between two")
-        if any(settings.model is not None for settings in self.platform.versions.values()):
-            raise ParameterError("platform: a model's quota cannot be rehearsed; leave `model` out of the versions")
 
     def traffic(self) -> MakeTraffic:
         """Give what makes the traffic of a scenario and a seed."""
@@ -165,7 +164,8 @@ class EngineTraffic:
         settings, scenario, n = self._settings, self.scenario, self._arrival_s.size
         end_s = float(self._arrival_s[-1]) if n else 0.0
         # Version 0 twice: the candidate is the baseline, with the same doubts, unless something is done to it.
-        drawn = settings.service.prepare(0.0, end_s + 1.0).draw(randomness, self._arrival_s, version=0)
+        service = settings.service.prepare(0.0, end_s + 1.0)
+        drawn = service.draw(randomness, self._arrival_s, version=0)
         begun = self._arrival_s >= self._past_s + scenario.from_s
         factor = np.where(begun, 1 + (scenario.tail - 1) * np.clip((self._level - 0.90) / 0.09, 0, 1), 1.0)
         factor = factor * np.where(begun & (self._slow < scenario.slow_share), scenario.slow_factor, 1.0)
@@ -173,6 +173,7 @@ class EngineTraffic:
         def both(values: FloatArray, candidate: FloatArray | float = 1.0) -> FloatArray:
             return np.stack([values, values * candidate])[:, None, :]
 
+        slower = replace(drawn, inference_ms=drawn.inference_ms * factor)
         self._draws = Draws(
             arrival_s=self._arrival_s,
             route=randomness.uniforms(Use.ROUTE, n)[None, :],
@@ -182,6 +183,7 @@ class EngineTraffic:
             setup_ms=both(drawn.setup_ms),
             overhead_ms=both(drawn.overhead_ms),
             keep_alive_s=np.full((1, n), settings.platform.keep_alive_s),
+            model=model_draws((service, service), ((drawn,), (slower,)), settings.platform, randomness),
         )
         self._mean_s = float(drawn.handler_ms.mean()) / 1000 if n else 1.0
 
@@ -190,7 +192,7 @@ class EngineTraffic:
         self._known_s = until_s
         n = int(np.searchsorted(self._arrival_s, until_s + LONGEST_REQUEST_S))
         rollout = Rollout(tuple(self._stages))
-        draws = self._draws
+        draws, model = self._draws, self._draws.model
         return self._settings.simulate(
             Draws(
                 arrival_s=draws.arrival_s[:n],
@@ -202,6 +204,7 @@ class EngineTraffic:
                 overhead_ms=draws.overhead_ms[:, :, :n],
                 keep_alive_s=draws.keep_alive_s[:, :n],
                 lifetime_s=self._lifetime_s(rollout, n),
+                model=None if model is None else ModelDraws(**{k: v[..., :n] for k, v in vars(model).items()}),
             ),
             self._settings.platform,
             rollout,
@@ -237,14 +240,16 @@ class EngineTraffic:
         candidate = out.version[rows] == 1
         begun = candidate & (arrival_s >= self._past_s + scenario.from_s)
         timed_out = out.status[rows] == Status.TIMEOUT
+        # Those that ran and were refused all the same met their model's quota.
+        throttled = out.status[rows] == Status.THROTTLED
         error = self._fail[rows] < scenario.base_error_rate * np.where(begun, scenario.errors, 1.0)
         requests = Requests(
             np.full(arrival_s.size, step, dtype=np.int64),
             candidate,
             out.cold[rows],
-            error | timed_out,
+            (error & ~throttled) | timed_out,
             timed_out,
-            np.zeros(arrival_s.size, dtype=np.bool_),
+            throttled,
             {"execution_ms": out.init_ms[rows] + out.duration_ms[rows]},
         )
         return requests.picked(ran), arrival_s[ran] - self._past_s + EPOCH_S

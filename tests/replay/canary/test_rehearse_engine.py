@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 
 import numpy as np
+import polars as pl
 import pytest
 from click.testing import CliRunner
 
@@ -17,7 +18,9 @@ from replay.canary.rehearse.world import EPOCH_S, Traffic
 from replay.cli import main
 from simulator.engine.select import engine
 from simulator.errors import ParameterError
+from simulator.model_policy import ModelCall, ModelQuota, SdkRetries
 from simulator.platform import Platform, VersionSettings
+from simulator.trace import make_trace
 
 HISTORY_S = 300.0
 PLAN = replace(careful(), history_s=HISTORY_S)
@@ -109,6 +112,27 @@ def test_what_lambda_refuses_is_no_evidence():
     requests, _ = traffic.between(EPOCH_S, EPOCH_S + 300, 0.5, 0, EPOCH_S)
     assert 0 < len(requests) < 0.8 * 20 * 300
     assert requests.latencies_ms["execution_ms"].min() > 0
+
+
+def test_a_models_quota_is_met_by_the_candidate_that_has_it():
+    # 20 requests a second ask for 1,200 a minute; the candidate's model lets 300 through, of the 600 that it gets.
+    quota = ModelCall("small", 100, SdkRetries("off"))
+    versions = {"baseline": VersionSettings(), "optimized": VersionSettings(model=quota)}
+    platform = Platform(versions=versions, quotas={"small": ModelQuota(300)})
+    frame = trace_of(LatencyModel()).frame.with_columns(input_tokens=pl.lit(50), output_tokens=pl.lit(20))
+    settings = replace(_settings(600.0, platform), service=service_of(make_trace(frame)))
+    traffic = EngineTraffic(Scenario("s", rate_rps=20.0), 1, settings)
+    requests, _ = traffic.between(EPOCH_S, EPOCH_S + 600, 0.5, 0, EPOCH_S)
+    assert not requests.throttled[~requests.candidate].any()
+    assert requests.throttled[requests.candidate].mean() == pytest.approx(0.5, abs=0.1)
+    assert not requests.failed[requests.throttled].any()
+
+
+def test_a_models_quota_needs_tokens():
+    versions = {"baseline": VersionSettings(), "optimized": VersionSettings(model=ModelCall("small", 100))}
+    platform = Platform(versions=versions, quotas={"small": ModelQuota(300)})
+    with pytest.raises(ParameterError, match="have no input_tokens or output_tokens; record them"):
+        EngineTraffic(Scenario("s", rate_rps=20.0), 1, _settings(600.0, platform))
 
 
 def test_the_command_and_its_mistakes(tmp_path):
