@@ -98,6 +98,11 @@ class Timeline:
             tuple(Stage(float(at), phase.weight) for at, phase in zip(self.starts_s, self.phases, strict=True))
         )
 
+    @property
+    def expected_requests(self) -> float:
+        """Give how many requests a run has on average, the history's with them."""
+        return math.fsum(phase.arrivals.expected_requests for phase in self.phases)
+
     def draw(self, randomness: Randomness) -> tuple[FloatArray, IntArray]:
         """Draw the arrivals of one replication: when, ascending, and the index of the step (−1: history)."""
         times: list[FloatArray] = []

@@ -81,6 +81,9 @@ class Program(LazyGroup):
             if error.filename is None:
                 raise
             _fail(f"{error.filename}: {error.strerror or error}; name another file or folder", 2)
+        except MemoryError as error:
+            reason = str(error).splitlines()[0] if str(error) else "no reason given"
+            _fail(f"out of memory ({reason}); ask for fewer requests: shorter steps, a lower rate, smaller traces", 2)
         except KeyboardInterrupt:
             # click's own answer is exit code 1, which here means "done, and the answer is no".
             click.echo("interrupted", err=True)

@@ -160,6 +160,19 @@ def test_mistakes_are_one_line_and_write_nothing(arguments: list[str], code: int
     assert list(tmp_path.iterdir()) == []
 
 
+def test_memory_that_runs_out_is_told_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def too_large(*_: object) -> None:
+        raise MemoryError("Unable to allocate 247. MiB")
+
+    trace = tmp_path / "t.parquet"
+    write_trace(make_trace(pl.DataFrame({"arrival_s": [0.0], "duration_ms": [1.0]})), trace)
+    monkeypatch.setattr("simulator.trace.read_trace", too_large)
+    done = CliRunner().invoke(main, ["trace", "show", str(trace)])
+    assert done.exit_code == 2
+    assert done.stderr.count("\n") == 1
+    assert "out of memory (Unable to allocate 247. MiB)" in done.stderr
+
+
 @pytest.mark.usefixtures("in_local_cloud")
 def test_ctrl_c_keeps_what_was_measured(function: str, tmp_path: Path) -> None:
     out = tmp_path / "seen.parquet"
