@@ -12,8 +12,8 @@ from typing import Any
 import click
 from rich import box
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
+from simulator.fitting_table import FittingTable
 from simulator.terminal import console
 
 
@@ -66,7 +66,7 @@ def preparation(plan: Any, prepared: Any, *, as_json: bool) -> None:
     for finding in prepared.findings:
         click.echo(f"{'refused' if finding.severity == 'refuse' else 'note'}: {finding.text}", err=True)
     if prepared.expectation is not None:
-        table = Table("step", "variant", "figure", "forecast", "95 % interval", box=box.SIMPLE, title="Forecast")
+        table = FittingTable("step", "variant", "figure", "forecast", "95 % interval", box=box.SIMPLE, title="Forecast")
         for figure in prepared.expectation.figures:
             if figure.estimate is not None:
                 table.add_row(
@@ -78,7 +78,7 @@ def preparation(plan: Any, prepared: Any, *, as_json: bool) -> None:
                 )
         console(stderr=True).print(table)
     if prepared.durations:
-        table = Table(
+        table = FittingTable(
             "step", "objective", "finds a regression as large as the margin in", "shows a sound candidate in",
             box=box.SIMPLE, title="How long each step must last (expected)",
         )  # fmt: skip
@@ -104,7 +104,7 @@ def status(document: Mapping[str, Any], *, as_json: bool) -> None:
             f"  step {document['step']} for {_span(document['step_elapsed_s'])}: {requests['baseline']} requests of "
             f"the baseline, {requests['candidate']} of the candidate"
         )
-        table = Table("objective", "candidate", "baseline", "broken", "kept", box=box.SIMPLE)
+        table = FittingTable("objective", "candidate", "baseline", "broken", "kept", box=box.SIMPLE)
         for each in document["objectives"]:
             table.add_row(
                 each["metric"],
@@ -134,7 +134,7 @@ def history(rows: Sequence[Mapping[str, Any]], *, as_json: bool) -> None:
     if not rows:
         click.echo("no rollout yet")
         return
-    table = Table(*(name.replace("_", " ") for name in rows[0]), box=box.SIMPLE)
+    table = FittingTable(*(name.replace("_", " ") for name in rows[0]), box=box.SIMPLE)
     for row in rows:
         table.add_row(*(f"{value:.0f}" if isinstance(value, float) else str(value) for value in row.values()))
     console().print(table)
@@ -146,7 +146,7 @@ def rehearsal(plan: Any, summaries: Sequence[Any], *, as_json: bool) -> None:
         document = {"plan": plan.name, "scenarios": [each.to_json() for each in summaries]}
         click.echo(json.dumps(document, ensure_ascii=False, indent=2))
         return
-    table = Table(
+    table = FittingTable(
         "scenario", "rolled back", "95 % interval", "promoted", "undecided", "before 100 %", "median", "p90", "harmed",
         box=box.SIMPLE, title=f"Plan {plan.name}: {summaries[0].runs} rehearsals each",
     )  # fmt: skip

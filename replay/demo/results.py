@@ -18,6 +18,7 @@ from rich.text import Text
 from simulator.backtest import Comparison, ComparisonRow
 from simulator.figures import METRICS
 from simulator.files import write_text
+from simulator.fitting_table import FittingTable
 from simulator.terminal import number
 
 _NAMES: Final[Mapping[str, str]] = {
@@ -99,7 +100,7 @@ def write_picture(path: Path, results: DemoResults) -> None:
 
 def comparison_table(comparison: Comparison) -> Table:
     """Give a row for each figure, grouped by step and variant."""
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table = FittingTable(box=SIMPLE_HEAD, pad_edge=False)
     for heading in ("step", "variant"):
         table.add_column(heading)
     table.add_column("requests", justify="right")

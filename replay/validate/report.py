@@ -7,10 +7,10 @@ from typing import Any, Final
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from replay.validate.experiment import FIGURES, JUDGED
+from simulator.fitting_table import FittingTable
 from simulator.intervals import share_estimate
 from simulator.terminal import number
 
@@ -68,7 +68,7 @@ def summarise(documents: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 def print_study(documents: Sequence[Mapping[str, Any]], summary: Mapping[str, Any], out: Console) -> None:
     """Print a row a case and the shares."""
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table = FittingTable(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("case")
     table.add_column("requests", justify="right")
     for name in JUDGED:

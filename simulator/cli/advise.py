@@ -9,7 +9,6 @@ from typing import Any
 
 import click
 from rich.box import SIMPLE_HEAD
-from rich.table import Table
 from rich.text import Text
 
 from simulator.advise import MAX_PROVISIONED, StepAdvice, VersionAdvice, advise_steps, advise_version, question_about
@@ -19,6 +18,7 @@ from simulator.cli.plan import fitted_arrivals, make_platform, parse_weights, pl
 from simulator.cli.sources import TraceSource, load_pair
 from simulator.cli.workers import scheduler_option, workers_for, workers_option
 from simulator.cost import ARCHITECTURES, load_prices
+from simulator.fitting_table import FittingTable
 from simulator.objective import Verdict, parse_objectives
 from simulator.terminal import console, number
 
@@ -105,7 +105,7 @@ def advise_command(ctx: click.Context, /, **options: Any) -> None:
 def _print(slo: Sequence[str], versions: Mapping[str, VersionAdvice], steps: Sequence[StepAdvice]) -> None:
     out = console()
     out.print(Text(f"To meet {', '.join(slo)} with 95 % probability, each version serving all of the traffic:"))
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table = FittingTable(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("version")
     for heading in ("PC", "probability", "PC idle USD/h", "USD / 1,000", "time-out s"):
         table.add_column(heading, justify="right")
@@ -121,7 +121,7 @@ def _print(slo: Sequence[str], versions: Mapping[str, VersionAdvice], steps: Seq
     out.print(table)
     for name, one in versions.items():
         out.print(Text(f"{name}: time-out {one.timeout_note}; {one.memory['note']}", style="dim"))
-    plan = Table(title="Steps", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    plan = FittingTable(title="Steps", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     for heading in (
         "weight",
         "lasts at least",

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from simulator.cli.progress import ready_engine, simulating
 from simulator.cli.sources import TraceSource, load
+from simulator.fitting_table import FittingTable
 from simulator.forecast import DEFAULT_REPLICATIONS
 from simulator.holdout import (
     COLD_COUNT,
@@ -109,7 +110,7 @@ def _print(done: dict[str, Backtest], summary: BacktestSummary) -> None:
 
 
 def _table(one: Backtest) -> Table:
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table = FittingTable(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("figure")
     for heading in ("observed", "forecast", "95 % interval", "error %", "inside"):
         table.add_column(heading, justify="right")
@@ -126,7 +127,7 @@ def _cells(figure: HeldOutFigure) -> list[Text]:
 
 
 def _summary_table(summary: BacktestSummary) -> Table:
-    table = Table(title=f"{summary.traces} traces", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    table = FittingTable(title=f"{summary.traces} traces", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("figure")
     table.add_column("mean absolute error %", justify="right")
     table.add_column("mean width %", justify="right")

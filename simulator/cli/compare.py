@@ -16,6 +16,7 @@ from simulator.cli.sources import TraceSource, load
 from simulator.cli.trace_commands import of_variant
 from simulator.compare_traces import Contrast, Side, TraceContrast, contrast
 from simulator.cost import ARCHITECTURES, load_prices
+from simulator.fitting_table import FittingTable
 from simulator.summary import MEASURES
 from simulator.terminal import console, number
 
@@ -81,7 +82,7 @@ def _scales(found: TraceContrast) -> dict[str, float]:
 
 
 def _table(title: str, rows: dict[str, Contrast], scales: dict[str, float] | None = None) -> Table:
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    table = FittingTable(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("", no_wrap=True, min_width=12)
     for heading in ("A", "B", "B − A", "B is lower"):
         table.add_column(heading, justify="right", no_wrap=True)

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from simulator.cost.monthly import CostReport, SideMonth
 from simulator.cost.prices import Prices
+from simulator.fitting_table import FittingTable
 from simulator.intervals import Estimate
 from simulator.objective import Verdict
 from simulator.terminal import console, number, with_interval
@@ -65,7 +66,7 @@ def print_report(report: CostReport, prices: Prices, *, budget_usd: float | None
 
 
 def _table(report: CostReport, sides: list[SideMonth]) -> Table:
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table = FittingTable(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("", no_wrap=True, min_width=16)
     for one in sides:
         table.add_column(f"{one.side.name}\nper 1,000", justify="right", no_wrap=True)

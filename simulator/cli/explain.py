@@ -11,6 +11,7 @@ from rich.text import Text
 
 from simulator.cli.trace_commands import of_variant
 from simulator.explain import Explanation, explain, sentences
+from simulator.fitting_table import FittingTable
 from simulator.intervals import Estimate
 from simulator.terminal import console, number, with_interval
 from simulator.trace import read_trace
@@ -52,7 +53,7 @@ def explain_command(file: Path, variant: str | None, seed: int, as_json: bool) -
 
 def _table(name: str, explanation: Explanation) -> Table:
     title = f"{name}: {explanation.requests:,} requests, {explanation.measure}, shares of the latency"
-    table = Table(title=title, title_justify="left", title_style="bold")
+    table = FittingTable(title=title, title_justify="left", title_style="bold")
     table.add_column("", no_wrap=True)
     table.add_column("ms", justify="right", no_wrap=True)
     for part in explanation.parts:

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from simulator.figures import ALL, METRICS, Figure
+from simulator.fitting_table import FittingTable
 from simulator.forecast import Forecast
 from simulator.outlook import Outlook, Spread
 from simulator.replication import COST_WITH_PROVISIONED, PROVISIONED_COST, WHOLE
@@ -82,7 +83,7 @@ def _percent(spread: Spread) -> str:
 
 def forecast_table(found: Forecast) -> Table:
     """Give the figures as a table: a row for each step and variant."""
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table = FittingTable(box=SIMPLE_HEAD, pad_edge=False)
     for heading in ("step", "variant"):
         table.add_column(heading, overflow="fold")
     for heading in ("requests", *HEADINGS.values()):

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from simulator.cli.forecast_show import chance_text
+from simulator.fitting_table import FittingTable
 from simulator.forecast import metric_name
 from simulator.objective import parse_objective
 from simulator.sweep.grid import Axis
@@ -81,7 +82,7 @@ def _columns(rows: Sequence[Row]) -> dict[str, tuple[str, float]]:
 
 
 def _table(axes: Sequence[Axis], rows: Sequence[Row]) -> Table:
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table = FittingTable(box=SIMPLE_HEAD, pad_edge=False)
     columns = _columns(rows)
     varying = [axis for axis in axes if len(axis.values) > 1]
     for axis in varying:

@@ -13,12 +13,17 @@ from rich.table import Table
 from rich.text import Text
 
 from simulator.figures import ALL, ANSWERED
+from simulator.fitting_table import FittingTable
 from simulator.quantiles import FloatArray
 from simulator.summary import LEVELS, MEASURES, GroupSummary, LatencySummary, TraceSummary, latencies_ms
 from simulator.terminal import console, histogram, number, timeline, with_interval
 from simulator.trace import Trace
 
 _COLUMNS: Final = 60
+_BESIDE: Final = 38
+"""Characters of the labels beside a drawing."""
+_LEAST: Final = 8
+"""Characters of the narrowest drawing."""
 _MEANING: Final = {
     "client_ms": "as the caller saw it",
     "execution_ms": "INIT and handler",
@@ -102,7 +107,7 @@ def _measures_table(group: GroupSummary, main: str) -> Table:
 
 
 def _figures_table(title: str, first: str) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold")
+    table = FittingTable(title=title, title_justify="left", title_style="bold")
     table.add_column(first, no_wrap=True)
     table.add_column("n", justify="right", no_wrap=True)
     for name in LEVELS:
@@ -148,13 +153,13 @@ def _print_histogram(out: Console, trace: Trace, measure: str) -> None:
     legend = " (█ warm, ▒ cold)" if len(groups) > 1 else ""
     out.print(Text(f"How {measure} is spread{legend}", style="bold"))
     marks = {name.removesuffix("_ms"): float(np.quantile(values, level)) for name, level in LEVELS.items()}
-    out.print(histogram(groups, marks))
+    out.print(histogram(groups, marks, width=min(60, max(_LEAST, out.width - _BESIDE))))
 
 
 def _print_timeline(out: Console, trace: Trace, summary: TraceSummary) -> None:
     if not trace.duration_s > 0:
         return
-    columns = min(_COLUMNS, max(8, len(trace) // 2))
+    columns = min(_COLUMNS, max(_LEAST, len(trace) // 2), max(_LEAST, out.width - _BESIDE))
     start_s = float(trace.frame["arrival_s"][0])
     bucket = ((pl.col("arrival_s") - start_s) / trace.duration_s * columns).floor().clip(0, columns - 1)
     timed = trace.frame.with_columns(bucket.cast(pl.Int64).alias("bucket"))

@@ -103,8 +103,12 @@ def _plain(figures: dict[str, Figure]) -> None:
         figures[f"{at}: times our SimPy engine"] = Figure(of[0] / of[1], "×", 100.0, "higher")
         figures[f"{at}: times a naive SimPy model"] = Figure(of[0] / of[2], "×")
         figures[f"{at}: times SimFaaS"] = Figure(of[0] / of[3], "×")
-        table.add_row(f"{rate_rps:.0f}", *(f"{value:,.0f}" for value in (*of, DSLAB_RPS[rate_rps])))
+        table.add_row(f"{rate_rps:.0f}", *(_short(value) for value in (*of, DSLAB_RPS[rate_rps])))
     Console().print(table)
+
+
+def _short(rps: float) -> str:
+    return f"{rps / 1e6:.2f} M" if rps >= 1e6 else f"{rps / 1e3:.0f} k"
 
 
 def _full(figures: dict[str, Figure]) -> None:
