@@ -14,12 +14,12 @@ import time
 from typing import Any
 
 from functions.authorizer.keys import from_item, is_good, parse
-from functions.common.dynamodb import dynamodb_client
 from functions.common.http import header
+from functions.common.table import call_table, table_caller
 from functions.common.variables import text
 
 TABLE = text(os.environ, "KEYS_TABLE")
-CLIENT = dynamodb_client(max_attempts=2)
+DYNAMODB = table_caller(os.environ, max_attempts=2)
 
 REFUSED = {"isAuthorized": False}
 
@@ -30,7 +30,8 @@ def handle(event: Any, context: Any) -> dict[str, Any]:
     if presented is None:
         return _say("malformed", None, context, REFUSED)
     # Consistent: a key that was revoked a moment ago is revoked.
-    item = CLIENT.get_item(TableName=TABLE, Key={"key_id": {"S": presented.key_id}}, ConsistentRead=True).get("Item")
+    asked = {"TableName": TABLE, "Key": {"key_id": {"S": presented.key_id}}, "ConsistentRead": True}
+    item = call_table(DYNAMODB, "GetItem", asked).get("Item")
     if item is None:
         return _say("unknown", presented.key_id, context, REFUSED)
     stored = from_item(item)

@@ -12,13 +12,21 @@ READ_TIMEOUT_S: Final = 2.0
 """Backstops: the callers' own deadlines are shorter."""
 
 
-def table_caller(environment: Mapping[str, str]) -> AwsCaller:
-    """Make what calls DynamoDB. It tries once: whoever can do without need not wait for a second try."""
+def table_caller(environment: Mapping[str, str], max_attempts: int = 1) -> AwsCaller:
+    """Make what calls DynamoDB.
+
+    Parameters
+    ----------
+    environment
+        The function's variables, see :class:`AwsCaller`.
+    max_attempts
+        Tries in all. Once is enough for whoever can do without, sooner than wait for a second try.
+    """
     return AwsCaller(
         "dynamodb",
         "dynamodb",
         environment,
-        max_attempts=1,
+        max_attempts=max_attempts,
         connect_timeout_s=CONNECT_TIMEOUT_S,
         read_timeout_s=READ_TIMEOUT_S,
     )

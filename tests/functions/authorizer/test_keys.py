@@ -10,13 +10,12 @@ from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
 
-import boto3
 import pytest
-from botocore.exceptions import ClientError
 from hypothesis import given
 from hypothesis import strategies as st
 
 from functions.authorizer.keys import PresentedKey, StoredKey, is_good, parse
+from functions.common.aws_call import AwsCallError
 from tests.functions.bedrock_server import FakeBedrock, Reply, refusal
 from tests.functions.conftest import Context
 
@@ -70,7 +69,6 @@ def test_a_key_is_good_while_its_secret_fits_in_time_and_is_not_revoked(
 def authorizer(bedrock: FakeBedrock, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     """The function, against a table on loopback."""
     name = "functions.authorizer.handler"
-    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
     for variable, value in {
         "KEYS_TABLE": "keys",
         "AWS_ACCESS_KEY_ID": "test",
@@ -81,7 +79,7 @@ def authorizer(bedrock: FakeBedrock, monkeypatch: pytest.MonkeyPatch) -> Iterato
     sys.modules.pop(name, None)
     module = importlib.import_module(name)
     yield module
-    module.CLIENT.close()
+    module.DYNAMODB.close()
     sys.modules.pop(name, None)
 
 
@@ -134,5 +132,5 @@ def test_all_others_are_told_the_same(
 
 def test_a_door_that_cannot_see_does_not_open(authorizer: ModuleType, bedrock: FakeBedrock) -> None:
     bedrock.table_replies = [refusal(400, "ResourceNotFoundException", "no")]
-    with pytest.raises(ClientError):
+    with pytest.raises(AwsCallError, match="ResourceNotFoundException"):
         authorizer.handle({"headers": {"x-api-key": f"tc_{ID}_{SECRET}"}}, Context())

@@ -17,8 +17,8 @@ from replay.errors import DeployError, InputError
 from replay.package import Package, build_package, target_python
 from replay.package.wheels import fetch_wheels, wheel_files
 
-FUNCTION = "authorizer"
-"""The one that carries the SDK and is a handler of Python's runtime."""
+FUNCTION = "stream"
+"""The one that carries the SDK."""
 
 
 @pytest.fixture(scope="module")
@@ -45,10 +45,10 @@ def test_two_checkouts_give_the_same_bytes(project: Path, package: Package, tmp_
     near = checkout(project, tmp_path / "a")
     far = checkout(project, tmp_path / "another" / "much" / "deeper" / "folder")
     # What a checkout does not fix must not matter: times, modes, editors' leftovers.
-    source = far / "functions" / FUNCTION / "handler.py"
+    source = far / "functions" / FUNCTION / "app.py"
     os.utime(source, (1, 1))
     source.chmod(0o600)
-    (far / "functions" / FUNCTION / "handler.py~").write_text("leftover")
+    (far / "functions" / FUNCTION / "app.py~").write_text("leftover")
     (far / "functions" / "common" / "__pycache__").mkdir()
     (far / "functions" / "common" / "__pycache__" / "errors.cpython-311.pyc").write_bytes(b"stale")
     built = [build_package(FUNCTION, project=folder, out_dir=folder / "out") for folder in (near, far)]
@@ -57,7 +57,7 @@ def test_two_checkouts_give_the_same_bytes(project: Path, package: Package, tmp_
 
 def test_a_changed_line_changes_the_digest(project: Path, package: Package, tmp_path: Path) -> None:
     folder = checkout(project, tmp_path)
-    with (folder / "functions" / FUNCTION / "handler.py").open("a") as source:
+    with (folder / "functions" / FUNCTION / "app.py").open("a") as source:
         source.write("# changed\n")
     assert build_package(FUNCTION, project=folder, out_dir=tmp_path / "out").sha256 != package.sha256
 
@@ -71,15 +71,16 @@ def test_the_digests_are_those_of_the_file(package: Package) -> None:
 
 def test_the_sdk_is_trimmed_to_the_services_in_use(unpacked: Path) -> None:
     data = unpacked / "botocore" / "data"
-    assert sorted(path.name for path in data.iterdir() if path.is_dir()) == ["dynamodb"]
+    assert sorted(path.name for path in data.iterdir() if path.is_dir()) == ["bedrock-runtime"]
     assert not (unpacked / "boto3" / "data").exists()
     partitions = json.loads((data / "endpoints.json").read_text())["partitions"]
-    assert {name for partition in partitions for name in partition["services"]} <= {"dynamodb"}
+    assert {name for partition in partitions for name in partition["services"]} <= {"bedrock-runtime"}
     assert "us-east-1" in partitions[0]["regions"]
 
 
-def test_the_inference_function_is_its_own_code_alone(project: Path, tmp_path: Path) -> None:
-    package = build_package("inference", project=project, out_dir=tmp_path)
+@pytest.mark.parametrize("name", ["inference", "authorizer"])
+def test_a_function_that_signs_its_own_calls_is_its_own_code_alone(name: str, project: Path, tmp_path: Path) -> None:
+    package = build_package(name, project=project, out_dir=tmp_path)
     with zipfile.ZipFile(package.path) as archive:
         assert {name.partition("/")[0] for name in archive.namelist()} == {"functions"}
     assert package.size_bytes < 256 * 1024
@@ -105,21 +106,34 @@ def test_every_module_has_bytecode_that_needs_no_look_at_its_source(unpacked: Pa
 def test_nothing_tells_of_the_machine_that_built_it(unpacked: Path, project: Path) -> None:
     for path in unpacked.rglob("*.pyc"):
         assert str(project).encode() not in path.read_bytes()
-    assert b"/var/task/functions/authorizer/handler.py" in b"".join(
+    assert f"/var/task/functions/{FUNCTION}/app.py".encode() in b"".join(
         path.read_bytes() for path in (unpacked / "functions" / FUNCTION / "__pycache__").iterdir()
     )
 
 
-def test_it_runs_with_nothing_but_the_standard_library_beside_it(unpacked: Path, package: Package) -> None:
-    module, _, name = package.handler.rpartition(".")
+@pytest.mark.parametrize(
+    ("name", "module"),
+    [
+        ("authorizer", "functions.authorizer.handler"),
+        ("inference", "functions.inference.handler"),
+        ("stream", "functions.stream.app"),
+    ],
+)
+def test_it_runs_with_nothing_but_the_standard_library_beside_it(
+    name: str, module: str, project: Path, tmp_path: Path
+) -> None:
+    with zipfile.ZipFile(build_package(name, project=project, out_dir=tmp_path).path) as archive:
+        archive.extractall(tmp_path / "task")
     script = (
         "import importlib, importlib.machinery, sys\n"
         "def compiles(self, data, path, **_): raise AssertionError(f'{path} is compiled at INIT')\n"
         "importlib.machinery.SourceFileLoader.source_to_code = compiles\n"
-        f"sys.path.insert(0, {str(unpacked)!r})\n"
-        f"print(callable(getattr(importlib.import_module({module!r}), {name!r})))\n"
+        f"sys.path.insert(0, {str(tmp_path / 'task')!r})\n"
+        f"print(importlib.import_module({module!r}).__name__)\n"
     )
     environment = {"KEYS_TABLE": "t", "AWS_DEFAULT_REGION": "us-east-1", "PATH": os.environ["PATH"]}
+    environment |= {"AWS_REGION": "us-east-1", "MODEL_ID": "us.amazon.nova-lite-v1:0", "VARIANT": "baseline"}
+    environment |= {"AWS_ACCESS_KEY_ID": "AKIAEXAMPLE", "AWS_SECRET_ACCESS_KEY": "example"}
     result = subprocess.run(
         [sys.executable, "-I", "-S", "-B", "-c", script],
         env=environment,
@@ -128,7 +142,7 @@ def test_it_runs_with_nothing_but_the_standard_library_beside_it(unpacked: Path,
         timeout=60,
         check=False,
     )
-    assert (result.stdout, result.stderr) == ("True\n", "")
+    assert (result.stdout, result.stderr) == (f"{module}\n", "")
 
 
 def test_the_entries_of_the_zip_are_sorted_and_dateless(package: Package) -> None:
@@ -136,7 +150,10 @@ def test_the_entries_of_the_zip_are_sorted_and_dateless(package: Package) -> Non
         entries = archive.infolist()
     assert [entry.filename for entry in entries] == sorted(entry.filename for entry in entries)
     assert {entry.date_time for entry in entries} == {(1980, 1, 1, 0, 0, 0)}
-    assert {entry.external_attr >> 16 for entry in entries} == {0o100644}
+    modes = {entry.filename: entry.external_attr >> 16 for entry in entries}
+    # The start command of Lambda Web Adapter is the one file that is executable.
+    assert modes.pop("functions/stream/run.sh") == 0o100755
+    assert set(modes.values()) == {0o100644}
 
 
 def small_project(tmp_path: Path, package_toml: str | None = None, requirements: str = "") -> Path:
