@@ -1,13 +1,30 @@
-"""Single functions compiled by numba when they are first called, and kept on disk for the next process.
+"""Functions compiled by numba and kept on disk for the next process.
 
-The engine has a package of them (``simulator/engine/compiled/jit.py``); these stand alone, so that numba sees itself
-whether the file of one has changed.
+:class:`Compiled` is for single functions, whose file numba itself watches for changes. Packages of them (the engine,
+the log scanner) carry a fingerprint of their files in the key of what is kept.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar, cast
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def kept(function: Function) -> Function:
+    """Let numba compile a function at its first call, with Python's rules for division off, and keep the result.
+
+    Numba keeps it beside its source, in the user's cache folder, or where ``NUMBA_CACHE_DIR`` says; where none of them
+    is writable it is compiled in each process.
+    """
+    # Imported here: half a second that only who compiles needs.
+    import numba
+
+    try:
+        return cast(Function, numba.njit(error_model="numpy", nogil=True, cache=True)(function))
+    except RuntimeError:  # no folder to keep it in
+        return cast(Function, numba.njit(error_model="numpy", nogil=True)(function))
 
 
 class Compiled:
@@ -26,14 +43,5 @@ class Compiled:
     def __call__(self, *arguments: Any) -> Any:
         """Call it."""
         if self._kernel is None:
-            self._kernel = self._compile()
+            self._kernel = kept(self._function)
         return self._kernel(*arguments)
-
-    def _compile(self) -> Callable[..., Any]:
-        import numba
-
-        try:
-            kernel: Callable[..., Any] = numba.njit(error_model="numpy", nogil=True, cache=True)(self._function)
-        except RuntimeError:  # no folder to keep it in
-            kernel = numba.njit(error_model="numpy", nogil=True)(self._function)
-        return kernel

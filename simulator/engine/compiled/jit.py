@@ -1,9 +1,8 @@
 """How functions are compiled: without liberties in arithmetic, and kept on disk for the next process.
 
-Numba keeps compiled code beside its source (``__pycache__``), where that is read-only in the user's cache folder, or
-where ``NUMBA_CACHE_DIR`` says. With none of them writable the code is compiled in each process. Numba asks only the
-file of the entry function whether it has changed; an entry here carries the :data:`FINGERPRINT` of the whole package in
-its key, so that a change in any of its files compiles anew.
+Where it is kept: :func:`simulator.compiling.kept`. Numba asks only the file of the entry function whether it has
+changed; an entry here carries the :data:`FINGERPRINT` of the whole package in its key, so that a change in any of its
+files compiles anew.
 """
 
 from __future__ import annotations
@@ -14,6 +13,8 @@ from pathlib import Path
 from typing import Any, Final, TypeVar, cast
 
 import numba
+
+from simulator.compiling import kept
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -42,8 +43,4 @@ def entry(function: Function) -> Function:
     """Make a function that Python calls; it must use a ``fingerprint`` from a scope around it."""
     if "fingerprint" not in function.__code__.co_freevars:
         raise TypeError(f"{function.__qualname__} does not use the fingerprint: its cache would go stale unseen")
-    try:
-        return cast(Function, numba.njit(error_model="numpy", nogil=True, cache=True)(function))
-    except RuntimeError:
-        # Numba found no folder to write to.
-        return shared(function)
+    return kept(function)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Final, cast
+from typing import Final
 
-import numba
 import numpy as np
 
+from simulator.compiling import kept
 from simulator.importers.scanner.lines import (
     NOTHING,
     RECORD,
@@ -19,7 +19,7 @@ from simulator.importers.scanner.lines import (
     START_WIDTH,
     line,
 )
-from simulator.importers.scanner.memory import Function, byte, eight_bytes, inner
+from simulator.importers.scanner.memory import byte, eight_bytes, inner
 from simulator.importers.scanner.texts import KEY_KINDS
 from simulator.importers.scanner.words import put
 
@@ -56,7 +56,7 @@ def _build_ends(fingerprint: str):  # type: ignore[no-untyped-def]  # numba type
             lines += 1
         return lines
 
-    return _entry(line_ends)
+    return kept(line_ends)
 
 
 def _build(fingerprint: str):  # type: ignore[no-untyped-def]  # numba types it
@@ -98,14 +98,7 @@ def _build(fingerprint: str):  # type: ignore[no-untyped-def]  # numba types it
             begin = end + 1
         return sizes, counts
 
-    return _entry(scan)
-
-
-def _entry(function: Function) -> Function:
-    try:
-        return cast(Function, numba.njit(error_model="numpy", nogil=True, cache=True)(function))
-    except RuntimeError:  # no folder to keep it in
-        return inner(function)
+    return kept(scan)
 
 
 def _fingerprint() -> str:

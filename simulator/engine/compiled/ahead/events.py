@@ -59,6 +59,12 @@ def _spare(run: Any) -> int:
 
 
 @part
+def _renewed(run: Any, spare: int) -> int:
+    """Count anew where what was counted last seems used up: some arrivals and ends took less."""
+    return spare if spare > 0 else _spare(run)
+
+
+@part
 def _full(run: Any) -> int:
     return EVENTS if run.events + run.room >= run.events_held else ENVIRONMENTS
 
@@ -101,11 +107,10 @@ def _build(fingerprint: str):  # type: ignore[no-untyped-def]
                         or (ended == pending.tick and event_key(RELEASE, 0, first_request + other) < pending.key)
                     )
                 ):
+                    spare = _renewed(run, spare)
                     if spare <= 0:
-                        spare = _spare(run)
-                        if spare <= 0:
-                            stop = _full(run)
-                            break
+                        stop = _full(run)
+                        break
                     spare -= 1
                     tick, kind, working = pending.tick, pending.key >> KIND_BITS, pending.item
                     drop_first(run)
@@ -123,11 +128,10 @@ def _build(fingerprint: str):  # type: ignore[no-untyped-def]
                 if working >= 0:
                     stopped = byte(flags, other).value & STOPPED != 0
                     if stopped:
+                        spare = _renewed(run, spare)
                         if spare <= 0:
-                            spare = _spare(run)
-                            if spare <= 0:
-                                stop = _full(run)
-                                break
+                            stop = _full(run)
+                            break
                         spare -= 1
                         environment = environment_at(run, working)
                         if environment.provisioned:
@@ -137,11 +141,10 @@ def _build(fingerprint: str):  # type: ignore[no-untyped-def]
                 next_end += 1
             if stop != DONE:
                 break
+            spare = _renewed(run, spare)
             if spare <= 0:
-                spare = _spare(run)
-                if spare <= 0:
-                    stop = _full(run)
-                    break
+                stop = _full(run)
+                break
             spare -= 1
 
             own = version_at(block, place).value
@@ -172,11 +175,10 @@ def _build(fingerprint: str):  # type: ignore[no-untyped-def]
                 other = key_at(block, next_end).value & PLACE_MASK
                 working = item_at(block, other).value
                 if working >= 0:
+                    spare = _renewed(run, spare)
                     if spare <= 0:
-                        spare = _spare(run)
-                        if spare <= 0:
-                            stop = _full(run)
-                            break
+                        stop = _full(run)
+                        break
                     spare -= 1
                     environment = environment_at(run, working)
                     environment.stopped = 1 if flags_at(block, other).value & STOPPED else 0
