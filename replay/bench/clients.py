@@ -31,7 +31,7 @@ class Endpoint:
         """Make a client. Retries are off: a benchmark counts attempts, it does not hide them."""
         # A session of its own: the default one keeps the credentials of its first use for the process's life.
         # boto3's stubs have a literal for every service; ours is a parameter.
-        return boto3.session.Session().client(  # type: ignore[call-overload]
+        return boto3.session.Session().client(  # type: ignore[call-overload]  # stubs know literal names
             service,
             region_name=region,
             endpoint_url=self.endpoint_url,

@@ -143,7 +143,7 @@ class ArrivingResponse:
         self._connection = connection
         self._moments = moments
 
-    def stream(self, amt: int = _READ_BYTES, decode_content: bool | None = None) -> Iterator[bytes]:  # noqa: ARG002
+    def stream(self, amt: int = _READ_BYTES, decode_content: bool | None = None) -> Iterator[bytes]:  # noqa: ARG002  (urllib3's)
         """Yield the body as it arrives (the signature is urllib3's)."""
         while True:
             data = self._response.read1(amt)
@@ -257,7 +257,7 @@ class _Held:
         self._parts = []
         try:
             # http.client's, of the connection class that this is mixed into.
-            self.request(method, path, body=body, headers=headers)  # type: ignore[attr-defined]
+            self.request(method, path, body=body, headers=headers)  # type: ignore[attr-defined]  # a mixin's
             self._ready = b"".join(self._parts)
         finally:
             self._parts = None

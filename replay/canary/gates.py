@@ -67,7 +67,7 @@ def ask(gate: Gate) -> str | None:
 
 def _run(gate: Gate, command: str) -> str | None:
     # The plan's author writes a shell line, as in a Makefile; its group is ended with it.
-    process = subprocess.Popen(  # noqa: S602
+    process = subprocess.Popen(  # noqa: S602  (the operator's own command)
         command,
         shell=True,
         stdin=subprocess.DEVNULL,

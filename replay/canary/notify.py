@@ -54,7 +54,7 @@ class Notifications:
                 # Whatever it is, the rollout is more important; a controller's own output is where it is looked for.
                 name = target.sns or target.webhook
                 reason = " ".join(str(error).split())
-                print(f"warning: {name} was not told '{subject}': {reason}", file=sys.stderr)  # noqa: T201
+                print(f"warning: {name} was not told '{subject}': {reason}", file=sys.stderr)  # noqa: T201  (stderr)
 
 
 def _post(url: str, document: Mapping[str, object]) -> None:

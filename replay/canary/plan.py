@@ -143,7 +143,7 @@ def objective(metric: str, **limits: float | str | None) -> ObjectiveSpec:
         values.setdefault("negligible", _DEFAULT_NEGLIGIBLE[metric])
     values.setdefault("share", _DEFAULT_SHARES.get(metric, 1.0))
     # Its fields differ in type; the class checks each value.
-    return ObjectiveSpec(metric, **values)  # type: ignore[arg-type]
+    return ObjectiveSpec(metric, **values)  # type: ignore[arg-type]  # ObjectiveSpec checks them
 
 
 @dataclass(frozen=True)

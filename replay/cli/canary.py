@@ -77,7 +77,7 @@ def _where(command: Callable[..., None]) -> Callable[..., None]:
     gathered.__name__ = command.__name__
     gathered.__doc__ = command.__doc__
     # Where click's decorators leave the options of a function that is no command yet.
-    gathered.__click_params__ = list(getattr(command, "__click_params__", []))  # type: ignore[attr-defined]
+    gathered.__click_params__ = list(getattr(command, "__click_params__", []))  # type: ignore[attr-defined]  # where click keeps them
     result: Callable[..., None] = gathered
     for decorate in reversed(decorators):
         result = decorate(result)

@@ -216,7 +216,7 @@ class SimulatedEvidence:
             requests_per_s=self.traffic.scenario.rate_rps,
         )
 
-    def look(self, spans: Sequence[StepSpan], reference: Reference, since_s: float, now_s: float) -> Batch:  # noqa: ARG002
+    def look(self, spans: Sequence[StepSpan], reference: Reference, since_s: float, now_s: float) -> Batch:  # noqa: ARG002  (the port's)
         """Give what ended since the last look (the arguments are the port's)."""
         span = spans[-1]
         every_s = self.plan.look_every_s

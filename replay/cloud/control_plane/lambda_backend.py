@@ -82,7 +82,7 @@ class ExtendedLambdaBackend(LambdaBackend):
 
     def reservations(self) -> dict[str, int]:
         """Give every function with reserved concurrency. Asked for each request too, hence without the lock."""
-        groups = list(self._lambdas._functions.values())  # noqa: SLF001
+        groups = list(self._lambdas._functions.values())  # noqa: SLF001  (moto's)
         return {
             group["latest"].function_name: int(group["latest"].reserved_concurrency)
             for group in groups
@@ -107,7 +107,7 @@ class ExtendedLambdaBackend(LambdaBackend):
         """Create a function, and its first version where ``Publish`` asks for it."""
         with self.lock:
             # Moto's own class leaves two methods for CloudFormation abstract; nothing enforces or calls them.
-            function = DeployedFunction(self.account_id, spec, self.region_name)  # type: ignore[abstract]
+            function = DeployedFunction(self.account_id, spec, self.region_name)  # type: ignore[abstract]  # as moto itself does
             self._lambdas.put_function(function)
             if not spec.get("Publish"):
                 return function
@@ -137,7 +137,7 @@ class ExtendedLambdaBackend(LambdaBackend):
                     f"({latest.code_sha_256}). Please try again with the CodeSHA256 in $LATEST."
                 )
             name = latest.function_name
-            versions: list[DeployedFunction] = self._lambdas._functions[name]["versions"]  # noqa: SLF001
+            versions: list[DeployedFunction] = self._lambdas._functions[name]["versions"]  # noqa: SLF001  (moto's)
             if versions and versions[-1].fingerprint() == latest.fingerprint():
                 return versions[-1]
             number = self._last_version[name] = self._last_version.get(name, 0) + 1
@@ -146,7 +146,7 @@ class ExtendedLambdaBackend(LambdaBackend):
             if description:
                 version.description = description
             versions.append(version)
-            self._lambdas._arns[version.function_arn] = version  # noqa: SLF001
+            self._lambdas._arns[version.function_arn] = version  # noqa: SLF001  (moto's)
         self.plane.prepare(name, str(number))
         return version
 
@@ -218,7 +218,7 @@ class ExtendedLambdaBackend(LambdaBackend):
         with self.lock:
             if func_version != "ALL":
                 return list(self._lambdas.latest())
-            names = list(self._lambdas._functions)  # noqa: SLF001
+            names = list(self._lambdas._functions)  # noqa: SLF001  (moto's)
             return [version for name in names for version in self._lambdas.list_versions_by_function(name)]
 
     def put_function_concurrency(self, function_name: str, reserved_concurrency: str) -> str:
@@ -383,7 +383,7 @@ class ExtendedLambdaBackend(LambdaBackend):
 
     def _versions(self, function_name: str) -> set[str]:
         name = self.get_function(function_name).function_name
-        return {str(version.version) for version in self._lambdas._functions[name]["versions"]}  # noqa: SLF001
+        return {str(version.version) for version in self._lambdas._functions[name]["versions"]}  # noqa: SLF001  (moto's)
 
     def _policy_owner(
         self, function_name: str, qualifier: str | None
@@ -397,7 +397,7 @@ class ExtendedLambdaBackend(LambdaBackend):
             return function, name, ""
         if qualifier.isdigit():
             return cast("DeployedFunction", self.get_function(name, qualifier)), name, qualifier
-        if qualifier not in self._lambdas._get_function_aliases(name):  # noqa: SLF001
+        if qualifier not in self._lambdas._get_function_aliases(name):  # noqa: SLF001  (moto's)
             raise UnknownFunctionException(f"{function.function_arn}:{qualifier}")
         return self.get_alias(qualifier, name), name, qualifier
 
