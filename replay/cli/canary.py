@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from replay.cli import options
 from replay.cli.canary_rehearse import rehearse
+from replay.cli.canary_where import Where, located, newest_rollout, resolved, with_where
 from replay.errors import InputError
 from simulator.cli.lazy import LazyModule
 
@@ -22,66 +22,6 @@ else:
     show = LazyModule("replay.cli.canary_show")  # tables and bars: not for --help
 
 _EXIT_NO, _EXIT_CANNOT_TELL = 1, 3
-
-
-@dataclass(frozen=True)
-class Where:
-    """The options that say which alias, and which cloud."""
-
-    env: str | None
-    function: str | None
-    alias: str
-    state_dir: Path | None
-    state_bucket: str | None
-    state_prefix: str
-    project: Path | None
-    endpoint_url: str | None
-    region: str | None
-    journal: str
-    folder: Path
-
-
-def _where(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the options that every command has, and hand them over as one value."""
-    decorators = (
-        click.option("--env", help="Deployed environment: function, versions and pins come from its state."),
-        click.option("--function", help="Function, where it was not deployed with `tailcast deploy`."),
-        click.option("--alias", default="live", show_default=True, help="The weighted alias."),
-        click.option("--state-dir", type=click.Path(file_okay=False, path_type=Path), help="As for `tailcast deploy`."),
-        options.state_bucket,
-        options.state_prefix,
-        click.option("--project", type=click.Path(exists=True, file_okay=False, path_type=Path), help="The checkout."),
-        click.option(
-            "--journal",
-            default="dynamodb",
-            show_default=True,
-            help="dynamodb (the environment's table, or tailcast-canary), dynamodb:TABLE, or a folder of this machine.",
-        ),
-        click.option(
-            "--records",
-            "folder",
-            type=click.Path(file_okay=False, path_type=Path),
-            default=Path(".tailcast/canary"),
-            show_default=True,
-            help="Folder that remembers which version to go back to.",
-        ),
-        options.endpoint_url,
-        options.region,
-    )
-
-    def gathered(**values: Any) -> None:
-        names = Where.__dataclass_fields__
-        where = Where(**{name: values.pop(name) for name in names})
-        command(where, **values)
-
-    gathered.__name__ = command.__name__
-    gathered.__doc__ = command.__doc__
-    # Where click's decorators leave the options of a function that is no command yet.
-    gathered.__click_params__ = list(getattr(command, "__click_params__", []))  # type: ignore[attr-defined]  # where click keeps them
-    result: Callable[..., None] = gathered
-    for decorate in reversed(decorators):
-        result = decorate(result)
-    return result
 
 
 @click.group()
@@ -99,7 +39,7 @@ def canary() -> None:
 
 
 @canary.command()
-@_where
+@with_where
 @click.option("--plan", "plan_name", default="careful", show_default=True, help="Plan file, or a built-in plan's name.")
 @click.option("--baseline", help="Published version that serves. Default: the environment's.")
 @click.option("--candidate", help="Published version to roll out. Default: the environment's.")
@@ -150,7 +90,7 @@ def start(
     from replay.canary.takeover import begin
 
     plan = read_plan(plan_name)
-    place, target, deployment = _resolve(where, baseline, candidate)
+    place, target, deployment = resolved(where, baseline, candidate)
     say = show.sayer(as_json)
     prepared = prepare(
         place,
@@ -193,7 +133,7 @@ def start(
 
 
 @canary.command()
-@_where
+@with_where
 @options.as_json
 def resume(where: Where, as_json: bool) -> None:
     """Let a paused rollout go on; where its controller is gone, become its controller."""
@@ -202,8 +142,7 @@ def resume(where: Where, as_json: bool) -> None:
     from replay.canary.preflight import Target
     from replay.canary.takeover import resume as take_over
 
-    place, journal, state = _running(where)
-    start = state.start
+    place, journal, state, start = newest_rollout(where)
     if journal.holder(time.time()) is not None:
         journal.post(start.rollout_id, Command("resume", time.time(), who()))
         show.said(f"{start.rollout_id}: asked to go on", as_json=as_json)
@@ -211,7 +150,7 @@ def resume(where: Where, as_json: bool) -> None:
     if state.paused is not None:
         journal.post(start.rollout_id, Command("resume", time.time(), who()))
     target = Target(start.function, start.alias, start.baseline, start.candidate)
-    _, _, deployment = _resolve(where, start.baseline, start.candidate)
+    _, _, deployment = resolved(where, start.baseline, start.candidate)
     evidence = evidence_for(place, target, start.plan)
     world = live_world(place, target, start.plan, journal, evidence, deployment, show.sayer(as_json))
     controller = take_over(world, start.rollout_id, holder())
@@ -220,7 +159,7 @@ def resume(where: Where, as_json: bool) -> None:
 
 
 @canary.command()
-@_where
+@with_where
 @options.as_json
 def pause(where: Where, as_json: bool) -> None:
     """Hold the rollout where it is. A regression that is found meanwhile is still rolled back."""
@@ -228,7 +167,7 @@ def pause(where: Where, as_json: bool) -> None:
 
 
 @canary.command()
-@_where
+@with_where
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @options.as_json
 def promote(where: Where, yes: bool, as_json: bool) -> None:
@@ -239,20 +178,20 @@ def promote(where: Where, yes: bool, as_json: bool) -> None:
 
 
 @canary.command()
-@_where
+@with_where
 @click.option("--to-version", help="Version to go back to. Default: the one remembered at the start.")
 @options.as_json
 def abort(where: Where, to_version: str | None, as_json: bool) -> None:
     """Send everything to the baseline: one call to Lambda, which needs neither CloudWatch nor the journal."""
     from replay.canary.abort import abort_now
 
-    place, function = _located(where)
+    place, function = located(where)
     outcome = abort_now(place, function, where.alias, to_version)
     show.said(outcome.text, as_json=as_json, **outcome.facts)
 
 
 @canary.command()
-@_where
+@with_where
 @options.as_json
 def status(where: Where, as_json: bool) -> None:
     """Show where the newest rollout stands.
@@ -261,8 +200,8 @@ def status(where: Where, as_json: bool) -> None:
     """
     from replay.canary.report import report
 
-    _, journal, state = _running(where, ended=True)
-    document = report(journal, state.start.rollout_id, time.time())
+    _, journal, state, start = newest_rollout(where, ended=True)
+    document = report(journal, start.rollout_id, time.time())
     show.status(document, as_json=as_json)
     if state.outcome in ("rolled_back", "stopped"):
         sys.exit(_EXIT_NO)
@@ -271,7 +210,7 @@ def status(where: Where, as_json: bool) -> None:
 
 
 @canary.command()
-@_where
+@with_where
 @click.option("--rollout", help="Show this rollout's lines. Default: list all rollouts.")
 @click.option("--looks", is_flag=True, help="With the looks, one line each.")
 @options.as_json
@@ -281,98 +220,12 @@ def history(where: Where, rollout: str | None, looks: bool, as_json: bool) -> No
     from replay.canary.preflight import Target
     from replay.canary.report import listing
 
-    place, function = _located(where)
+    place, function = located(where)
     journal = open_journal(place, Target(function, where.alias, "", ""))
     show.history(listing(journal, rollout, looks=looks), as_json=as_json)
 
 
 canary.add_command(rehearse)
-
-
-# ---- shared ----------------------------------------------------------------------------------------------------------
-
-
-def _place(where: Where) -> Any:
-    from replay.canary.live import Place
-
-    return Place(where.region, where.endpoint_url, where.journal, where.folder)
-
-
-def _deployment(where: Where) -> Any:
-    from replay.deploy import DeployRequest, default_state_dir
-    from replay.project import find_project
-
-    root = find_project(where.project or Path.cwd())
-    env = cast("str", where.env)
-    return DeployRequest(
-        env=env,
-        variant="baseline",
-        project=root,
-        state_dir=where.state_dir or default_state_dir(root, env, where.endpoint_url),
-        endpoint_url=where.endpoint_url,
-        region=where.region,
-        state_bucket=where.state_bucket,
-        state_prefix=where.state_prefix,
-        progress=lambda line: click.echo(line, err=True),
-    )
-
-
-def _located(where: Where) -> tuple[Any, str]:
-    """Give place and function."""
-    from replay.deploy import describe
-
-    if where.function is not None:
-        return _place(where), where.function
-    if where.env is None:
-        raise InputError("name the alias: --env ENV, or --function NAME")
-    found = describe(_deployment(where))
-    return _with_own_journal(_place(where), found.journal_table), found.function_name
-
-
-def _with_own_journal(place: Any, table: str | None) -> Any:
-    """Take the environment's table unless another journal is named; Terraform makes it, and nobody else."""
-    if table is None or place.journal != "dynamodb":
-        return place
-    return replace(place, journal=f"dynamodb:{table}", may_create=False)
-
-
-def _resolve(where: Where, baseline: str | None, candidate: str | None) -> tuple[Any, Any, Any]:
-    """Give place, target and deployment (None without one)."""
-    from replay.canary.preflight import Target
-    from replay.deploy import describe
-
-    place = _place(where)
-    if where.env is None:
-        if where.function is None or baseline is None or candidate is None:
-            raise InputError("give --env ENV, or --function, --baseline and --candidate")
-        return place, Target(where.function, where.alias, baseline, candidate), None
-    request = _deployment(where)
-    found = describe(request)
-    old, new = baseline or found.versions.get("baseline"), candidate or found.versions.get("optimized")
-    if old is None or new is None:
-        missing = "baseline" if old is None else "optimized"
-        raise InputError(
-            f"env {where.env}: no {missing} is deployed; tailcast deploy --env {where.env} --variant {missing}"
-        )
-    place = _with_own_journal(place, found.journal_table)
-    return place, Target(found.function_name, where.alias, old, new), request
-
-
-def _running(where: Where, *, ended: bool = False) -> tuple[Any, Any, Any]:
-    """Give place, journal and state of the newest rollout."""
-    from replay.canary.live import open_journal
-    from replay.canary.preflight import Target
-    from replay.canary.state import fold
-
-    place, function = _located(where)
-    journal = open_journal(place, Target(function, where.alias, "", ""))
-    rollouts = journal.rollouts()
-    if not rollouts:
-        raise InputError(f"{function}:{where.alias}: no rollout was ever started; tailcast canary start")
-    state = fold(journal.lines(rollouts[-1]))
-    if state.outcome is not None and not ended:
-        raise InputError(f"rollout {rollouts[-1]} has ended ({state.outcome.replace('_', ' ')}): {state.why}")
-    return place, journal, state
 
 
 def _refuse_unfinished(journal: Any) -> None:
@@ -390,14 +243,14 @@ def _command(where: Where, name: Any, as_json: bool) -> None:
     from replay.canary.journal import Command
     from replay.canary.live import who
 
-    _, journal, state = _running(where)
+    _, journal, _, start = newest_rollout(where)
     if journal.holder(time.time()) is None:
         raise InputError(
-            f"rollout {state.start.rollout_id} has no controller; take it over with `tailcast canary resume`, "
+            f"rollout {start.rollout_id} has no controller; take it over with `tailcast canary resume`, "
             "or roll it back with `tailcast canary abort`"
         )
-    journal.post(state.start.rollout_id, Command(name, time.time(), who()))
-    show.said(f"{state.start.rollout_id}: asked to {name}", as_json=as_json)
+    journal.post(start.rollout_id, Command(name, time.time(), who()))
+    show.said(f"{start.rollout_id}: asked to {name}", as_json=as_json)
 
 
 def _run(controller: Any, *, as_json: bool) -> None:

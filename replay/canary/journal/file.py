@@ -13,12 +13,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 from replay.canary.errors import JournalDownError, LeaseHeldError, LeaseLostError
 from replay.canary.journal.memory import held_message, lost_message, taken_message
 from replay.canary.journal.model import Command, Lease, Line
 from simulator.files import write_text
+
+_Kept = TypeVar("_Kept", Line, Lease, Command)
 
 
 class FileJournal:
@@ -82,12 +84,14 @@ class FileJournal:
         """Give a rollout's lines in order."""
         with self._locked():
             raw = self._whole_lines(self._path(rollout_id))
-        found = [Line(**_object(text, self._path(rollout_id), index)) for index, text in enumerate(raw)]
+        found = [_read(Line, text, self._path(rollout_id), index) for index, text in enumerate(raw)]
         return [line for line in found if looks or line.kind != "look"]
 
     def rollouts(self) -> Sequence[str]:
-        """Give the ids of all rollouts."""
-        return sorted(path.name.removesuffix(".jsonl") for path in self._folder.glob("*.jsonl"))
+        """Give the ids of all rollouts: those that have a first line."""
+        with self._locked():
+            begun = [path for path in self._folder.glob("*.jsonl") if self._whole_lines(path)]
+        return sorted(path.name.removesuffix(".jsonl") for path in begun)
 
     def post(self, rollout_id: str, command: Command) -> None:
         """Leave a command."""
@@ -101,7 +105,7 @@ class FileJournal:
         path = self._folder / f"{rollout_id}.commands"
         with self._locked():
             raw = self._whole_lines(path)
-        found = [Command(**_object(text, path, index)) for index, text in enumerate(raw)]
+        found = [_read(Command, text, path, index) for index, text in enumerate(raw)]
         return [command for command in found if command.at_s > since_s]
 
     # ---- files -----------------------------------------------------------------------------------------------------
@@ -135,7 +139,7 @@ class FileJournal:
         path = self._folder / "lease.json"
         if not path.is_file():
             return None
-        return Lease(**_object(path.read_bytes(), path, 0))
+        return _read(Lease, path.read_bytes(), path, 0)
 
     def _write_lease(self, lease: Lease) -> None:
         write_text(self._folder / "lease.json", json.dumps(asdict(lease)) + "\n")
@@ -146,11 +150,8 @@ class FileJournal:
             raise LeaseLostError(lost_message(lease))
 
 
-def _object(text: bytes, path: Path, index: int) -> dict[str, Any]:
+def _read(kind: type[_Kept], text: bytes, path: Path, index: int) -> _Kept:
     try:
-        value = json.loads(text)
-    except ValueError:
-        value = None
-    if not isinstance(value, dict):
-        raise JournalDownError(f"journal {path}: line {index + 1} is damaged; restore the file")
-    return value
+        return kind(**json.loads(text))
+    except (ValueError, TypeError) as error:
+        raise JournalDownError(f"journal {path}: line {index + 1} is damaged; restore the file") from error

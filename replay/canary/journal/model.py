@@ -92,7 +92,7 @@ class Journal(Protocol):
         ...
 
     def rollouts(self) -> Sequence[str]:
-        """Give the ids of all rollouts, oldest first (ids sort by time)."""
+        """Give the ids of all rollouts that have a first line, oldest first (ids sort by time)."""
         ...
 
     def post(self, rollout_id: str, command: Command) -> None:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
 import sys
 import threading
-from pathlib import Path
 from typing import Any
 
 import boto3
@@ -139,6 +137,25 @@ def test_a_line_cut_short_by_a_crash_is_no_line(tmp_path):
         path.write_bytes(whole)
 
 
+@pytest.mark.parametrize("left", [b"", b'{"rollout_id": "2027'])
+def test_a_rollout_without_a_whole_first_line_never_began(tmp_path, left):
+    """A controller that is killed while it writes its first line must not keep the next one from starting."""
+    journal = FileJournal(tmp_path)
+    (tmp_path / "20270115T080000Z-a.jsonl").write_bytes(left)
+    assert list(journal.rollouts()) == []
+
+
+@pytest.mark.parametrize("damaged", [b"not JSON", b"[]", b'{"rollout_id": "20270115T080000Z-a"}'])
+def test_a_damaged_line_is_named(tmp_path, damaged):
+    journal = FileJournal(tmp_path)
+    lease = journal.acquire("a", 60, NOW)
+    journal.append(lease, _line(0, lease))
+    with (tmp_path / "20270115T080000Z-a.jsonl").open("ab") as file:
+        file.write(damaged + b"\n")
+    with pytest.raises(JournalDownError, match=r"20270115T080000Z-a\.jsonl: line 2 is damaged"):
+        journal.lines("20270115T080000Z-a")
+
+
 WRITER = """
 import sys
 from pathlib import Path
@@ -169,15 +186,6 @@ def test_kill_9_in_the_middle_of_writing(tmp_path, project):
     numbers = [line.number for line in FileJournal(tmp_path).lines("r")]
     assert numbers == list(range(len(numbers)))
     assert len(numbers) >= acknowledged + 1
-
-
-def test_a_damaged_line_is_named(tmp_path):
-    journal = FileJournal(tmp_path)
-    lease = journal.acquire("a", 60, NOW)
-    journal.append(lease, _line(0, lease))
-    Path(tmp_path / "20270115T080000Z-a.jsonl").write_text('{"x"\n' + json.dumps({}) + "\n")
-    with pytest.raises(JournalDownError, match="line 1 is damaged"):
-        journal.lines("20270115T080000Z-a")
 
 
 def test_a_table_that_does_not_answer_is_one_line():
