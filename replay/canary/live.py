@@ -30,7 +30,7 @@ from replay.canary.log_evidence import LogEvidence
 from replay.canary.metric_evidence import MetricEvidence
 from replay.canary.notify import Notifications
 from replay.canary.plan import COST, Plan
-from replay.canary.ports import EvidenceSource
+from replay.canary.ports import Clock, EvidenceSource
 from replay.canary.preflight import Target
 from replay.canary.promotion import AliasPromotion, QuietVersion, TerraformPromotion
 from replay.deploy import DeployRequest
@@ -172,6 +172,7 @@ def live_world(
     evidence: EvidenceSource,
     deployment: DeployRequest | None,
     say: Callable[[str, Mapping[str, object]], None],
+    clock: Clock,
 ) -> World:
     """Put the controller's world together.
 
@@ -181,8 +182,9 @@ def live_world(
         Where the function was deployed from, so that a promotion moves Terraform's pins; None without Terraform.
     say
         Shows what happens.
+    clock
+        What the controller waits with.
     """
-    clock = SystemClock()
 
     def client(service: str) -> Any:
         return make_client(service, region=place.region, endpoint_url=place.endpoint_url)

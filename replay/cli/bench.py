@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from replay.bench.benchmark import Benchmark, Expectation
     from replay.bench.plan import Load
     from replay.bench.records import Run
+    from replay.bench.targets import ModelInfo
 
 _INTERRUPTED = 130
 _INCONCLUSIVE = 3
@@ -307,7 +309,7 @@ def _show_run(done: Run, folder: Path, notes: list[str], *, as_json: bool, every
     screen.print(f"report, plots, CSV and traces: {folder}", markup=False)
 
 
-def _show_models(found: list[Any]) -> None:
+def _show_models(found: Sequence[ModelInfo]) -> None:
     from rich.table import Table
 
     from simulator.terminal import console, number

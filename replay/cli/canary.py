@@ -17,6 +17,9 @@ from replay.errors import InputError
 from simulator.cli.lazy import LazyModule
 
 if TYPE_CHECKING:
+    from replay.canary.controller import Controller
+    from replay.canary.journal import CommandName, Journal
+    from replay.canary.live import SystemClock
     from replay.cli import canary_show as show
 else:
     show = LazyModule("replay.cli.canary_show")  # tables and bars: not for --help
@@ -83,7 +86,7 @@ def start(
     goes on.
     """
     from replay.canary.errors import RefusedError
-    from replay.canary.live import holder, live_world, open_journal, remember, rollout_id
+    from replay.canary.live import SystemClock, holder, live_world, open_journal, remember, rollout_id
     from replay.canary.plan_file import read_plan
     from replay.canary.start import prepare
     from replay.canary.state import Start
@@ -113,7 +116,8 @@ def start(
         return
     journal = open_journal(place, target, create=not no_create_journal)
     _refuse_unfinished(journal)
-    world = live_world(place, target, plan, journal, prepared.evidence, deployment, say)
+    clock = SystemClock()
+    world = live_world(place, target, plan, journal, prepared.evidence, deployment, say, clock)
     name = rollout_id(time.time())
     first = Start(
         name,
@@ -129,7 +133,7 @@ def start(
     )
     controller = begin(world, first, holder())
     remember(place, target, name)
-    _run(controller, as_json=as_json)
+    _run(controller, clock, as_json=as_json)
 
 
 @canary.command()
@@ -138,7 +142,7 @@ def start(
 def resume(where: Where, as_json: bool) -> None:
     """Let a paused rollout go on; where its controller is gone, become its controller."""
     from replay.canary.journal import Command
-    from replay.canary.live import evidence_for, holder, live_world, remember, who
+    from replay.canary.live import SystemClock, evidence_for, holder, live_world, remember, who
     from replay.canary.preflight import Target
     from replay.canary.takeover import resume as take_over
 
@@ -152,10 +156,11 @@ def resume(where: Where, as_json: bool) -> None:
     target = Target(start.function, start.alias, start.baseline, start.candidate)
     _, _, deployment = resolved(where, start.baseline, start.candidate)
     evidence = evidence_for(place, target, start.plan)
-    world = live_world(place, target, start.plan, journal, evidence, deployment, show.sayer(as_json))
+    clock = SystemClock()
+    world = live_world(place, target, start.plan, journal, evidence, deployment, show.sayer(as_json), clock)
     controller = take_over(world, start.rollout_id, holder())
     remember(place, target, start.rollout_id)
-    _run(controller, as_json=as_json)
+    _run(controller, clock, as_json=as_json)
 
 
 @canary.command()
@@ -228,7 +233,7 @@ def history(where: Where, rollout: str | None, looks: bool, as_json: bool) -> No
 canary.add_command(rehearse)
 
 
-def _refuse_unfinished(journal: Any) -> None:
+def _refuse_unfinished(journal: Journal) -> None:
     from replay.canary.state import fold
 
     rollouts = journal.rollouts()
@@ -239,7 +244,7 @@ def _refuse_unfinished(journal: Any) -> None:
         )
 
 
-def _command(where: Where, name: Any, as_json: bool) -> None:
+def _command(where: Where, name: CommandName, as_json: bool) -> None:
     from replay.canary.journal import Command
     from replay.canary.live import who
 
@@ -253,12 +258,12 @@ def _command(where: Where, name: Any, as_json: bool) -> None:
     show.said(f"{start.rollout_id}: asked to {name}", as_json=as_json)
 
 
-def _run(controller: Any, *, as_json: bool) -> None:
+def _run(controller: Controller, clock: SystemClock, *, as_json: bool) -> None:
     from replay.canary.errors import GoneError, StoppedError
     from replay.canary.stopping import stopping_on_signals
 
     try:
-        with stopping_on_signals(controller.world.clock.stop):
+        with stopping_on_signals(clock.stop):
             state = controller.run(show.looker(as_json))
     except StoppedError as error:
         # The lease is given back, so that `resume` need not wait for it to run out.
@@ -272,10 +277,10 @@ def _run(controller: Any, *, as_json: bool) -> None:
         raise
     controller.close()
     facts: Mapping[str, Any] = {
-        "rollout": state.start.rollout_id,
+        "rollout": controller.start.rollout_id,
         "outcome": state.outcome,
         "rollback_took_s": controller.rollback_took_s,
     }
-    show.said(f"{state.outcome.replace('_', ' ')}: {state.why}", as_json=as_json, **facts)
+    show.said(f"{str(state.outcome).replace('_', ' ')}: {state.why}", as_json=as_json, **facts)
     if state.outcome != "promoted":
         sys.exit(_EXIT_NO)

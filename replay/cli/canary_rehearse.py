@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -12,7 +12,10 @@ from replay.errors import InputError
 from simulator.cli.lazy import LazyModule
 
 if TYPE_CHECKING:
+    from replay.canary.plan import Plan
+    from replay.canary.rehearse.run import MakeTraffic
     from replay.cli import canary_show as show
+    from simulator.engine.select import EngineName
 else:
     show = LazyModule("replay.cli.canary_show")  # tables and bars: not for --help
 
@@ -45,7 +48,7 @@ def rehearse(
     runs: int,
     rate: float,
     baseline_trace: Path | None,
-    engine_name: str | None,
+    engine_name: Literal["none"] | EngineName | None,
     platform_file: Path | None,
     wanted: tuple[str, ...],
     hours: float,
@@ -71,7 +74,7 @@ def rehearse(
     engine_name = engine_name or ("none" if baseline_trace is None else "auto")
     if platform_file is not None and engine_name == "none":
         raise InputError("--platform: only an engine has a platform; give --engine auto too")
-    make_traffic: Any = Traffic
+    make_traffic: MakeTraffic = Traffic
     if engine_name != "none":
         make_traffic = _engine_traffic(plan, baseline_trace, engine_name, platform_file, hours * 3600)
     elif baseline_trace is not None:
@@ -93,8 +96,8 @@ def rehearse(
 
 
 def _engine_traffic(
-    plan: Any, trace: Path | None, engine_name: Any, platform_file: Path | None, at_most_s: float
-) -> Any:
+    plan: Plan, trace: Path | None, engine_name: EngineName, platform_file: Path | None, at_most_s: float
+) -> MakeTraffic:
     """Give what makes the traffic of rehearsals that go through the simulator's engine."""
     from replay.canary.rehearse.engine_traffic import EngineSettings, service_of, trace_of
     from replay.canary.rehearse.scenario import LatencyModel

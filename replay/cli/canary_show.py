@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich import box
@@ -15,6 +15,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from simulator.fitting_table import FittingTable
 from simulator.terminal import console
+
+if TYPE_CHECKING:
+    from replay.canary.controller import Controller
+    from replay.canary.plan import Plan
+    from replay.canary.rehearse.run import Summary
+    from replay.canary.start import Prepared
 
 
 def sayer(as_json: bool) -> Callable[[str, Mapping[str, object]], None]:
@@ -30,14 +36,14 @@ def sayer(as_json: bool) -> Callable[[str, Mapping[str, object]], None]:
     return say
 
 
-def looker(as_json: bool) -> Callable[[Any], None] | None:
+def looker(as_json: bool) -> Callable[[Controller], None] | None:
     """Give what shows each look: one line that is written over on a terminal; nothing elsewhere."""
     if as_json or not sys.stderr.isatty():
         return None
 
-    def show(controller: Any) -> None:
+    def show(controller: Controller) -> None:
         state, judge = controller.state, controller.judge
-        label = state.start.plan.steps[state.step].label if state.spans else "0%"
+        label = controller.start.plan.steps[state.step].label if state.spans else "0%"
         requests = f"{judge.requests(candidate=False)} + {judge.requests(candidate=True)} requests"
         kept = sum(status.kept for status in judge.statuses())
         text = f"{label} for {judge.elapsed_s:.0f} s, {requests}, {kept} of {len(judge.statuses())} objectives shown"
@@ -51,7 +57,7 @@ def said(text: str, *, as_json: bool, **facts: Any) -> None:
     click.echo(json.dumps({"text": text, **facts}, ensure_ascii=False, indent=2) if as_json else text)
 
 
-def preparation(plan: Any, prepared: Any, *, as_json: bool) -> None:
+def preparation(plan: Plan, prepared: Prepared, *, as_json: bool) -> None:
     """Show findings, forecast and how long each step must last."""
     if as_json:
         document = {
@@ -140,7 +146,7 @@ def history(rows: Sequence[Mapping[str, Any]], *, as_json: bool) -> None:
     console().print(table)
 
 
-def rehearsal(plan: Any, summaries: Sequence[Any], *, as_json: bool) -> None:
+def rehearsal(plan: Plan, summaries: Sequence[Summary], *, as_json: bool) -> None:
     """Show what rehearsals say."""
     if as_json:
         document = {"plan": plan.name, "scenarios": [each.to_json() for each in summaries]}

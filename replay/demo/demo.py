@@ -27,6 +27,7 @@ from simulator.errors import SimulatorError
 from simulator.figures import Figure, observe
 from simulator.forecast import Forecast, forecast
 from simulator.platform import Platform
+from simulator.quantiles import FloatArray
 from simulator.trace import write_trace
 
 STEPS: Final = (
@@ -270,7 +271,7 @@ class Demo:
     def _api(self) -> HttpTarget:
         return HttpTarget(f"{self._deployment.api_endpoint}/genai")
 
-    def _measure(self, name: str, target: HttpTarget | LambdaTarget, arrivals_s: Any) -> Measured:
+    def _measure(self, name: str, target: HttpTarget | LambdaTarget, arrivals_s: FloatArray) -> Measured:
         measured = measure(
             target,
             arrivals_s,

@@ -9,6 +9,16 @@
 from replay.canary.journal.dynamodb import DynamoJournal
 from replay.canary.journal.file import FileJournal
 from replay.canary.journal.memory import MemoryJournal
-from replay.canary.journal.model import Command, Journal, Kind, Lease, Line
+from replay.canary.journal.model import Command, CommandName, Journal, Kind, Lease, Line
 
-__all__ = ["Command", "DynamoJournal", "FileJournal", "Journal", "Kind", "Lease", "Line", "MemoryJournal"]
+__all__ = [
+    "Command",
+    "CommandName",
+    "DynamoJournal",
+    "FileJournal",
+    "Journal",
+    "Kind",
+    "Lease",
+    "Line",
+    "MemoryJournal",
+]
