@@ -154,7 +154,7 @@ def shift(
             f"alias {function}:{alias}: {from_version} and {to_version} are both version {new}; nothing to shift"
         )
     main, additional = (new, {}) if weight == 1.0 else (old, {new: weight} if weight > 0.0 else {})
-    if (before.version, dict(before.additional)) != (main, additional):
+    if not _is_at(before, main, additional):
         _update(client, function, alias, main, additional, before.revision_id)
     after = _read_back(client, function, alias, main, additional, deadline_s, clock, sleep)
     return Shift(function, alias, old, new, weight, before, after, datetime.now(UTC))
@@ -207,6 +207,9 @@ def _update(
             )
         except ClientError as error:
             if error_code(error) == "PreconditionFailedException":
+                # The SDK tries again where an answer was lost; then the change of the try before is what came between.
+                if _is_at(read_alias(client, function, alias), main, additional):
+                    return
                 raise CloudError(
                     f"alias {function}:{alias}: somebody else changed it meanwhile (revision {revision_id} is gone); "
                     "look at it, then shift again"
@@ -227,8 +230,7 @@ def _read_back(
     until = clock() + deadline_s
     while True:
         state = read_alias(client, function, alias)
-        same = state.version == main and state.additional.keys() == additional.keys()
-        if same and all(math.isclose(state.additional[name], weight) for name, weight in additional.items()):
+        if _is_at(state, main, additional):
             return state
         if clock() >= until:
             raise CloudError(
@@ -236,6 +238,14 @@ def _read_back(
                 "look for another controller, then shift again"
             )
         sleep(_READ_BACK_EVERY_S)
+
+
+def _is_at(state: AliasState, main: str, additional: Mapping[str, float]) -> bool:
+    return (
+        state.version == main
+        and state.additional.keys() == additional.keys()
+        and all(math.isclose(state.additional[name], weight) for name, weight in additional.items())
+    )
 
 
 def _state(answer: Mapping[str, Any]) -> AliasState:

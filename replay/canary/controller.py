@@ -28,12 +28,12 @@ from replay.canary.errors import (
     LeaseLostError,
     StoppedError,
 )
-from replay.canary.journal.model import Command, Journal, Kind, Lease, Line
+from replay.canary.journal.model import Command, Journal, Lease
 from replay.canary.judge import Judge, Verdict
-from replay.canary.lease import heartbeat, lease_s
 from replay.canary.patience import Patience
 from replay.canary.ports import Clock, EvidenceSource, Gatekeeper, LiveAlias, Notifier, Promotion
-from replay.canary.state import Outcome, RolloutState, Start, advance
+from replay.canary.scribe import Scribe
+from replay.canary.state import RolloutState, Start
 from replay.errors import CloudError, InputError
 from replay.shift import AliasState
 
@@ -78,15 +78,17 @@ class Controller:
             raise InputError("the rollout has no first line; start it anew")
         self.world = world
         self.start: Start = state.start
-        self.state = state
         self.judge = judge
-        self._lease = lease
         self._alias_state = alias_state
-        self._unwritten: list[Line] = []
         self._ignored_alarms = set(state.start.firing)
-        self._said: set[str] = set()
         self._patience = Patience(self.start.plan.patience_s, world.clock.now_s())
+        self._scribe = Scribe(world.journal, world.notifier, world.clock, self._patience, self.start, lease, state)
         self.rollback_took_s: float | None = None
+
+    @property
+    def state(self) -> RolloutState:
+        """Where the rollout stands."""
+        return self._scribe.state
 
     # ---- the loop --------------------------------------------------------------------------------------------------
 
@@ -114,28 +116,24 @@ class Controller:
 
     def tick(self) -> None:
         """Look once, and do what follows from it."""
-        self._renew()
+        self._scribe.renew()
         if self._gone() or self._obey_commands() or self._unfinished() or self._foreign():
             return
         verdict = self._look()
         alarm = self._new_alarm()
         if alarm is not None and verdict.decision != "rollback":
-            verdict = Verdict("rollback", f"alarm {alarm} began to fire at {self._label()}")
+            verdict = Verdict("rollback", f"alarm {alarm} began to fire at {self._scribe.label}")
         self._act(verdict)
 
     def stopped(self, error: StoppedError) -> None:
         """Write down that somebody told this controller to stop, and give the lease back."""
         with suppress(LeaseLostError):
-            self._append("note", {"text": f"the controller was {error} and gave its lease back"})
+            self._scribe.write("note", {"text": f"the controller was {error} and gave its lease back"})
         self.close()
 
     def close(self) -> None:
         """Give the lease back."""
-        try:
-            self._flush()
-            self.world.journal.release(self._lease)
-        except (JournalDownError, LeaseLostError):
-            return
+        self._scribe.release()
 
     def _gone(self) -> bool:
         """Give up on a cloud that does not answer; True where that meant a rollback."""
@@ -160,9 +158,11 @@ class Controller:
             batch = self.world.evidence.look(self.state.spans, self.start.reference, self.state.seen_until_s, now_s)
         except EvidenceDownError as error:
             batch = Batch(note=str(error))
-            self._say_once(f"no evidence: {error}")
+            self._scribe.note_once(f"no evidence: {error}")
         verdict = self.judge.look(batch, elapsed_s)
-        self._append("look", {"step": self.state.step, "elapsed_s": elapsed_s, "batch": batch.to_json()}, at_s=now_s)
+        self._scribe.write(
+            "look", {"step": self.state.step, "elapsed_s": elapsed_s, "batch": batch.to_json()}, at_s=now_s
+        )
         return verdict
 
     def _new_alarm(self) -> str | None:
@@ -171,7 +171,7 @@ class Controller:
         try:
             firing = set(self.world.gates.firing())
         except CloudError as error:
-            self._say_once(f"alarms cannot be read: {error}")
+            self._scribe.note_once(f"alarms cannot be read: {error}")
             return None
         # One that fired before the rollout is not its doing, until it has been quiet once.
         self._ignored_alarms &= firing
@@ -194,7 +194,7 @@ class Controller:
             if self._obey_commands():
                 return True
         except CloudError as error:
-            self._say_once(f"the alias cannot be read: {error}")
+            self._scribe.note_once(f"the alias cannot be read: {error}")
             return False
         self._stop_for_foreign(found)
         return True
@@ -206,7 +206,7 @@ class Controller:
 
     def _stop_for_foreign(self, found: AliasState) -> None:
         shown = ", ".join(f"version {version} {share:.0%}" for version, share in found.weights.items())
-        self._finish(
+        self._scribe.finish(
             "stopped",
             f"somebody else changed {self.start.function}:{self.start.alias} to {shown}; it stays as they left it",
         )
@@ -220,14 +220,14 @@ class Controller:
         elif verdict.decision == "advance" and self.state.paused is None:
             refusals = self.world.gates.refusals()
             if refusals:
-                self._say_once(f"gates hold {self._label()}: {'; '.join(refusals)}")
+                self._scribe.note_once(f"gates hold {self._scribe.label}: {'; '.join(refusals)}")
                 return
             last = self.state.step == len(plan.steps) - 1
-            self._append(
+            self._scribe.write(
                 "decision",
                 {"decision": "promote" if last else "advance", "why": verdict.why, "step": self.state.step},
             )
-            self._tell("promoting" if last else "advancing", verdict.why)
+            self._scribe.tell("promoting" if last else "advancing", verdict.why)
             self._unfinished()
         elif verdict.decision == "inconclusive" and self.state.paused is None:
             waited_s = self.world.clock.now_s() - self.state.patience_from_s
@@ -236,10 +236,10 @@ class Controller:
             if plan.inconclusive == "rollback":
                 self.roll_back(f"inconclusive, and the plan says to roll back: {verdict.why}")
             elif plan.inconclusive == "pause":
-                self._append("paused", {"why": f"inconclusive: {verdict.why}"})
-                self._tell("paused", verdict.why)
+                self._scribe.write("paused", {"why": f"inconclusive: {verdict.why}"})
+                self._scribe.tell("paused", verdict.why)
             else:
-                self._say_once(f"inconclusive, waiting: {self._label()}")
+                self._scribe.note_once(f"inconclusive, waiting: {self._scribe.label}")
 
     def roll_back(self, why: str, *, command_at_s: float | None = None) -> None:
         """Send everything to the baseline at once; the journal is told before, or after where it does not answer."""
@@ -247,7 +247,7 @@ class Controller:
         data: dict[str, Any] = {"decision": "rollback", "why": why, "step": self.state.step}
         if command_at_s is not None:
             data["command_at_s"] = command_at_s
-        self._append("decision", data)
+        self._scribe.write("decision", data)
         self._carry_out_rollback(why, decided_s)
 
     def _carry_out_rollback(self, why: str, decided_s: float) -> None:
@@ -256,7 +256,7 @@ class Controller:
                 self._alias_state = self.world.alias.roll_back()
                 break
             except CloudError as error:
-                self._say_once(f"rolling back is refused, trying on: {error}")
+                self._scribe.note_once(f"rolling back is refused, trying on: {error}")
                 if self.world.clock.now_s() - decided_s > self._patience.at_most_s:
                     raise GoneError(
                         f"{self.start.function}:{self.start.alias}: rolling back was refused for "
@@ -265,7 +265,7 @@ class Controller:
                     ) from error
                 self.world.clock.sleep(_RETRY_S)
         self.rollback_took_s = self.world.clock.now_s() - decided_s
-        self._finish("rolled_back", why)
+        self._scribe.finish("rolled_back", why)
 
     def _unfinished(self) -> bool:
         """Carry on with what was decided and is not done; True where that was this tick's work."""
@@ -274,12 +274,12 @@ class Controller:
             self._carry_out_rollback(state.why, self.world.clock.now_s())
         elif state.intent is not None:
             self._reconcile(state.intent)
-        elif state.decided == "advance":
+        elif state.decided == "advance" and state.paused is None:
             self._shift(state.step + 1)
         elif state.decided == "promote" and state.weight < 1:
             self._shift(len(self.start.plan.steps) - 1)
             if self.state.intent is None and self.state.outcome is None:
-                self._append("decision", {"decision": "promote", "why": state.why, "step": self.state.step})
+                self._scribe.write("decision", {"decision": "promote", "why": state.why, "step": self.state.step})
         elif state.decided == "promote":
             self._promote()
         elif not state.spans:
@@ -291,8 +291,8 @@ class Controller:
     def _shift(self, step: int) -> None:
         weight = self.start.plan.steps[step].weight
         before = dict(self._alias_state.weights)
-        self._append("intent", {"action": "weight", "step": step, "weight": weight, "before": before})
-        if self._unwritten:
+        self._scribe.write("intent", {"action": "weight", "step": step, "weight": weight, "before": before})
+        if self._scribe.is_behind:
             return
         self._set_weight(step, weight)
 
@@ -300,19 +300,34 @@ class Controller:
         try:
             self._alias_state = self.world.alias.set_weight(weight, self._alias_state.revision_id)
         except ForeignChangeError:
-            self._stop_for_foreign(self.world.alias.read())
+            # Somebody else; or an earlier try of this controller's, which was given up as lost and arrived after all.
+            self._look_after(step, weight)
             return
         except CloudError as error:
             # The intent stands: the next look finds out whether the change was made.
-            self._say_once(f"shifting to {weight:.0%}: {error}")
+            self._scribe.note_once(f"shifting to {weight:.0%}: {error}")
             return
         self._patience.heard("Lambda", self.world.clock.now_s())
         self._step_began(step, weight, self.world.clock.now_s())
 
+    def _look_after(self, step: int, weight: float) -> None:
+        """Find out whose change it was that came before this controller's."""
+        try:
+            found = self._read_alias()
+        except CloudError as error:
+            # The intent stands: the next look finds out.
+            self._scribe.note_once(f"the alias cannot be read: {error}")
+            return
+        if self._is(found, weight):
+            self._alias_state = found
+            self._step_began(step, weight, self.world.clock.now_s())
+        else:
+            self._stop_for_foreign(found)
+
     def _step_began(self, step: int, weight: float, at_s: float) -> None:
-        self._append("done", {"action": "weight", "step": step, "weight": weight, "at_s": at_s})
+        self._scribe.write("done", {"action": "weight", "step": step, "weight": weight, "at_s": at_s})
         self.judge.begin_step(step)
-        self._said.clear()
+        self._scribe.a_step_began()
 
     def _reconcile(self, intent: Mapping[str, Any]) -> None:
         """Find out how far an intent without its ``done`` got, and finish it."""
@@ -322,7 +337,7 @@ class Controller:
         try:
             found = self._read_alias()
         except CloudError as error:
-            self._say_once(f"the alias cannot be read: {error}")
+            self._scribe.note_once(f"the alias cannot be read: {error}")
             return
         self._alias_state = found
         step, weight = int(intent["step"]), float(intent["weight"])
@@ -330,7 +345,7 @@ class Controller:
             self._step_began(step, weight, self.world.clock.now_s())
         elif _same(found.weights, intent["before"]):
             # Only an intent that is written may be acted on; the next tick tries to write it again.
-            if not self._unwritten:
+            if not self._scribe.is_behind:
                 self._set_weight(step, weight)
         else:
             self._stop_for_foreign(found)
@@ -340,24 +355,24 @@ class Controller:
         world = self.world
         try:
             if not self.state.pinned:
-                self._append("intent", {"action": "pin"})
-                if self._unwritten:
+                self._scribe.write("intent", {"action": "pin"})
+                if self._scribe.is_behind:
                     return
-                with heartbeat(world.journal, self._lease, lease_s(self.start.plan), world.clock):
+                with self._scribe.keeping_the_lease():
                     world.promotion.pin()
-                self._append("done", {"action": "pin"})
+                self._scribe.write("done", {"action": "pin"})
             if not self.state.released:
                 self._drain()
-                self._append("intent", {"action": "release"})
-                if self._unwritten:
+                self._scribe.write("intent", {"action": "release"})
+                if self._scribe.is_behind:
                     return
-                with heartbeat(world.journal, self._lease, lease_s(self.start.plan), world.clock):
+                with self._scribe.keeping_the_lease():
                     world.promotion.release()
-                self._append("done", {"action": "release"})
+                self._scribe.write("done", {"action": "release"})
         except (CloudError, JournalDownError) as error:
-            self._say_once(f"promotion is not complete, trying on: {error}")
+            self._scribe.note_once(f"promotion is not complete, trying on: {error}")
             return
-        self._finish("promoted", self.state.why)
+        self._scribe.finish("promoted", self.state.why)
 
     def _drain(self) -> None:
         """Wait until the old version has run nothing for as long as the plan says."""
@@ -366,7 +381,7 @@ class Controller:
         until_s = quiet_from_s + _DRAIN_AT_MOST_S
         while clock.now_s() - quiet_from_s < self.start.plan.drain_s and clock.now_s() < until_s:
             clock.sleep(min(5.0, max(self.start.plan.drain_s / 10, 0.1)))
-            self._renew()
+            self._scribe.renew()
             if world.promotion.busy():
                 quiet_from_s = clock.now_s()
 
@@ -374,12 +389,12 @@ class Controller:
 
     def _obey_commands(self) -> bool:
         try:
-            commands = self.world.journal.commands(self.start.rollout_id, self.state.commands_until_s)
+            commands = self._scribe.commands()
         except JournalDownError as error:
-            self._say_once(str(error))
+            self._scribe.note_once(str(error))
             return False
-        ended = [self._obey(command) for command in commands]
-        return any(ended)
+        # What was asked for after an abort comes too late.
+        return any(self._obey(command) for command in commands)
 
     def _obey(self, command: Command) -> bool:
         at: dict[str, Any] = {"command_at_s": command.at_s}
@@ -387,82 +402,15 @@ class Controller:
             self.roll_back(f"{command.who} asked for it", command_at_s=command.at_s)
             return True
         if command.name == "pause":
-            self._append("paused", {"why": f"{command.who} asked for it", **at})
-            self._tell("paused", f"{command.who} asked for it")
+            self._scribe.write("paused", {"why": f"{command.who} asked for it", **at})
+            self._scribe.tell("paused", f"{command.who} asked for it")
         elif command.name == "resume":
-            self._append("resumed", {"why": f"{command.who} asked for it", **at})
+            self._scribe.write("resumed", {"why": f"{command.who} asked for it", **at})
         else:
             why = f"{command.who} asked for it, without waiting for evidence"
-            self._append("decision", {"decision": "promote", "why": why, "step": self.state.step, **at})
-            self._tell("promoting", why)
+            self._scribe.write("decision", {"decision": "promote", "why": why, "step": self.state.step, **at})
+            self._scribe.tell("promoting", why)
         return False
-
-    # ---- writing ---------------------------------------------------------------------------------------------------
-
-    def _append(self, kind: Kind, data: Mapping[str, Any], *, at_s: float | None = None) -> None:
-        """Write a line; where the journal does not answer it waits, in order, until it does."""
-        line = Line(
-            self.start.rollout_id,
-            self.state.lines,
-            self.world.clock.now_s() if at_s is None else at_s,
-            self._lease.token,
-            kind,
-            data,
-        )
-        self.state = advance(self.state, line)
-        self._unwritten.append(line)
-        try:
-            self._flush()
-        except JournalDownError as error:
-            self._tell_once("journal", str(error))
-
-    def _flush(self) -> None:
-        while self._unwritten:
-            self.world.journal.append(self._lease, self._unwritten[0])
-            self._unwritten.pop(0)
-            self._patience.heard("the journal", self.world.clock.now_s())
-
-    def _renew(self) -> None:
-        try:
-            self._lease = self.world.journal.renew(self._lease, lease_s(self.start.plan), self.world.clock.now_s())
-            self._patience.heard("the journal", self.world.clock.now_s())
-            self._flush()
-        except JournalDownError as error:
-            self._tell_once("journal", str(error))
-
-    def _finish(self, outcome: Outcome, why: str) -> None:
-        self._append("finished", {"outcome": outcome, "why": why})
-        self._tell(outcome.replace("_", " "), why)
-
-    def _say_once(self, text: str) -> None:
-        if text not in self._said:
-            self._said.add(text)
-            self._append("note", {"text": text})
-            self._tell("note", text)
-
-    def _tell_once(self, subject: str, text: str) -> None:
-        if text not in self._said:
-            self._said.add(text)
-            self._tell(subject, text)
-
-    def _tell(self, subject: str, why: str) -> None:
-        start = self.start
-        self.world.notifier.tell(
-            f"{start.function}:{start.alias} {subject}",
-            {
-                "rollout": start.rollout_id,
-                "function": start.function,
-                "alias": start.alias,
-                "candidate": start.candidate,
-                "baseline": start.baseline,
-                "event": subject,
-                "step": self._label(),
-                "why": why,
-            },
-        )
-
-    def _label(self) -> str:
-        return self.start.plan.steps[self.state.step].label if self.state.spans else "0%"
 
     def _is(self, found: AliasState, weight: float) -> bool:
         wanted = {self.start.baseline: 1 - weight, self.start.candidate: weight}

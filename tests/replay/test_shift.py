@@ -73,6 +73,21 @@ def test_a_change_by_another_is_not_overwritten(client: Any, function: str) -> N
     assert read_alias(client, function, "live").weights == {"1": 0.8, "3": 0.2}
 
 
+def test_a_try_whose_answer_was_lost_is_no_change_by_another(client: Any, function: str) -> None:
+    class Lossy:
+        """Loses the first answer; the SDK sends the same request again, with a revision that is gone by then."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(client, name)
+
+        def update_alias(self, **request: Any) -> Any:
+            client.update_alias(**request)
+            return client.update_alias(**request)
+
+    done = shift(Lossy(), function, from_version="1", to_version="2", weight=0.1)
+    assert done.after.weights == {"1": 0.9, "2": 0.1}
+
+
 def test_weights_that_do_not_take_are_said(client: Any, function: str) -> None:
     class Deaf:
         def __getattr__(self, name: str) -> Any:

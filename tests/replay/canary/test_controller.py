@@ -240,7 +240,7 @@ def test_resuming_restores_the_evidence_exactly():
     one, two = Setup(seed=5), Setup(seed=5)
     uninterrupted = one.run(one.begin(), until=lambda c: c.state.lines > 20)
     interrupted = two.run(two.begin(), until=lambda c: c.state.lines > 20)
-    two.journal.release(interrupted._lease)
+    interrupted.close()
     again = resume(two.world(), "r1", "second")
     for mine, theirs in zip(again.judge.statuses(), uninterrupted.judge.statuses(), strict=True):
         assert mine == theirs
@@ -300,6 +300,49 @@ def test_a_change_of_hands_between_intent_and_update_is_noticed():
         return real(weight, revision_id)
 
     setup.alias.set_weight = slips_in  # type: ignore[method-assign]
+    setup.run(controller)
+    assert controller.state.outcome == "stopped"
+    assert setup.alias.read().additional == {"2": 0.5}
+
+
+def test_a_change_of_its_own_that_arrives_late_is_not_anothers():
+    """UpdateAlias was given up as lost; it arrives between the next try's look at the alias and its change."""
+    setup = Setup()
+    controller = setup.begin()
+    real, tries = setup.alias.set_weight, []
+
+    def lost(weight: float, revision_id: str) -> AliasState:
+        tries.append((weight, revision_id))
+        if len(tries) == 1:
+            raise CloudError("UpdateAlias: read timeout")
+        if len(tries) == 2:
+            real(*tries[0])
+        return real(weight, revision_id)
+
+    setup.alias.set_weight = lost  # type: ignore[method-assign]
+    setup.run(controller)
+    assert controller.state.outcome == "promoted"
+    assert [weights.get("2") for weights in setup.alias.changes] == [0.2, 0.6, 1.0]
+    setup.check_journal()
+
+
+def test_an_alias_that_cannot_be_read_after_a_clash_is_looked_at_later():
+    setup = Setup()
+    controller = setup.run(setup.begin(), until=lambda c: c.state.lines > 8)
+    real_set, real_read, silent = setup.alias.set_weight, setup.alias.read, [False]
+
+    def clashes(weight: float, revision_id: str) -> AliasState:
+        setup.alias._become("1", {"2": 0.5})
+        silent[0] = True
+        return real_set(weight, revision_id)
+
+    def read() -> AliasState:
+        if silent[0]:
+            silent[0] = False
+            raise CloudError("GetAlias: read timeout")
+        return real_read()
+
+    setup.alias.set_weight, setup.alias.read = clashes, read  # type: ignore[method-assign]
     setup.run(controller)
     assert controller.state.outcome == "stopped"
     assert setup.alias.read().additional == {"2": 0.5}
@@ -445,6 +488,19 @@ def test_abort_and_forced_promotion():
     forced.check_journal()
 
 
+def test_what_is_asked_for_after_an_abort_comes_too_late():
+    setup = Setup()
+    controller = setup.run(setup.begin(), until=lambda c: c.state.lines > 4)
+    for name in ("abort", "promote", "pause"):
+        setup.clock.sleep(1)
+        setup.journal.post("r1", Command(name, setup.clock.now_s(), "anna"))  # type: ignore[arg-type]
+    controller.tick()
+    assert controller.state.outcome == "rolled_back"
+    assert setup.journal.lines("r1")[-1].kind == "finished"
+    assert setup.alias.read().weights == {"1": 1.0}
+    setup.check_journal()
+
+
 @pytest.mark.parametrize("policy", ["pause", "rollback", "wait"])
 def test_what_happens_when_the_data_cannot_tell(policy):
     steps = (replace(PLAN.steps[0], at_most_s=120), PLAN.steps[-1])
@@ -506,6 +562,17 @@ def test_nothing_is_started_where_the_journal_does_not_answer():
 
 def _refused(*_: object) -> AliasState:
     raise CloudError("GetAlias: connect timeout")
+
+
+@pytest.mark.parametrize("taking_over", [False, True])
+def test_a_controller_that_did_not_come_to_be_keeps_no_lease(taking_over):
+    setup = Setup()
+    if taking_over:
+        setup.run(setup.begin(), until=lambda c: c.state.lines > 8).close()
+    setup.alias.read = _refused  # type: ignore[method-assign, assignment]
+    with pytest.raises(CloudError, match="connect timeout"):
+        (setup.resume if taking_over else setup.begin)()
+    assert setup.journal.holder(setup.clock.now_s()) is None
 
 
 @pytest.mark.parametrize("on_crash", ["resume", "rollback"])
