@@ -96,6 +96,12 @@ def run(
     order. Ctrl-C keeps what was measured (exit code 130).
 
     An API that wants a key or a token is sent TAILCAST_API_KEY as x-api-key, TAILCAST_API_TOKEN as bearer.
+
+    \b
+    Examples:
+      tailcast bench run us.amazon.nova-lite-v1:0 us.amazon.nova-micro-v1:0 --requests 200 --spend-limit 0.50
+      tailcast bench run us.amazon.nova-lite-v1:0 --connection cold,reused --cache off,read --dry-run
+      tailcast bench run https://API_ID.execute-api.us-east-1.amazonaws.com/genai --rate 5,20 --requests 500
     """
     from replay.bench.arms import factorial, parse_arm
     from replay.bench.benchmark import Benchmark, expect, run_benchmark
@@ -150,7 +156,13 @@ def run(
 @click.option("--png", is_flag=True, help="Plots as PNG too.")
 @options.as_json
 def report(folder: Path, every_request: bool, png: bool, as_json: bool) -> None:
-    """Show a run again, and write its report and plots anew."""
+    r"""Show a run again, and write its report and plots anew.
+
+    \b
+    Examples:
+      tailcast bench report runs/bench-20260131-120000
+      tailcast bench report runs/bench-20260131-120000 --requests --png
+    """
     from replay.bench.records import read_run
     from replay.bench.report import write_report
 
@@ -165,9 +177,14 @@ def report(folder: Path, every_request: bool, png: bool, as_json: bool) -> None:
 @click.option("--metric", type=click.Choice(["ttft_ms", "total_ms", "inter_token_ms"]), default="ttft_ms")
 @options.as_json
 def compare(first: str, second: str, metric: str, as_json: bool) -> None:
-    """Compare two runs, cell by cell: the second less the first, with intervals that hold together.
+    r"""Compare two runs, cell by cell: the second less the first, with intervals that hold together.
 
     A run is its folder, or a date (2026-01-31): then the last run of that day (UTC) in ./runs.
+
+    \b
+    Examples:
+      tailcast bench compare 2026-01-31 2026-02-01
+      tailcast bench compare runs/bench-20260131-120000 runs/bench-20260201-120000 --metric total_ms
     """
     from replay.bench.across import compare_runs
     from replay.bench.records import read_run, run_of
@@ -196,7 +213,13 @@ def compare(first: str, second: str, metric: str, as_json: bool) -> None:
 def models(
     match: str | None, regions: tuple[str, ...], prices: Path | None, endpoint_url: str | None, as_json: bool
 ) -> None:
-    """List the models and inference profiles that can be measured: routes, cache minimum, streaming, prices."""
+    r"""List the models and inference profiles that can be measured: routes, cache minimum, streaming, prices.
+
+    \b
+    Examples:
+      tailcast bench models --match nova
+      tailcast bench models --regions us-east-1,eu-west-1 --json
+    """
     from replay.bench.clients import Endpoint
     from replay.bench.targets import discover
     from simulator.cost import load_prices
@@ -216,13 +239,22 @@ def models(
 @click.option("--variant", default="optimized", show_default=True, help="What to call the candidate.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the pairing.")
 @click.option("--out", type=_RUN, required=True, help="Trace to write (Parquet).")
-def candidate(trace: Path, baseline: Path, variant: str, seed: int, out: Path) -> None:
-    """Make a candidate for `tailcast forecast` of a run's TRACE and a recording of the deployed baseline."""
+@options.as_json
+def candidate(trace: Path, baseline: Path, variant: str, seed: int, out: Path, as_json: bool) -> None:
+    r"""Make a candidate for `tailcast forecast` of a run's TRACE and a recording of the deployed baseline.
+
+    \b
+    Example:
+      tailcast bench candidate runs/bench-20260131-120000/traces/nova.parquet --baseline seen.parquet --out new.parquet
+    """
     from simulator.candidate import as_candidate
     from simulator.trace import read_trace, write_trace
 
     made = as_candidate(read_trace(trace), read_trace(baseline), variant=variant, seed=seed)
     write_trace(made, out)
+    if as_json:
+        click.echo(json.dumps({"trace": str(out), "variant": variant, "requests": len(made)}))
+        return
     click.echo(f"{out}: {len(made)} requests; tailcast forecast --baseline {baseline} --candidate {out}")
 
 

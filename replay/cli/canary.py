@@ -79,11 +79,17 @@ def start(
     check_only: bool,
     as_json: bool,
 ) -> None:
-    """Check everything, show the forecast of every step, then run the rollout until it has an outcome.
+    r"""Check everything, show the forecast of every step, then run the rollout until it has an outcome.
 
     Exit code 0: promoted. 1: rolled back, stopped, or refused by the preflight. 4: Lambda or the journal did not answer
     for the plan's patience (30 min); the weights stay as they are. SIGTERM and Ctrl-C give the lease back, and `resume`
     goes on.
+
+    \b
+    Examples:
+      tailcast canary start --env dev --plan plan.yaml
+      tailcast canary start --env dev --plan careful --check-only     preflight and forecast alone
+      tailcast canary start --function answers --baseline 7 --candidate 8 --journal .tailcast/journal
     """
     from replay.canary.errors import RefusedError
     from replay.canary.live import SystemClock, holder, live_world, open_journal, remember, rollout_id
@@ -140,7 +146,12 @@ def start(
 @with_where
 @options.as_json
 def resume(where: Where, as_json: bool) -> None:
-    """Let a paused rollout go on; where its controller is gone, become its controller."""
+    r"""Let a paused rollout go on; where its controller is gone, become its controller.
+
+    \b
+    Example:
+      tailcast canary resume --env dev
+    """
     from replay.canary.journal import Command
     from replay.canary.live import SystemClock, evidence_for, holder, live_world, remember, who
     from replay.canary.preflight import Target
@@ -167,7 +178,12 @@ def resume(where: Where, as_json: bool) -> None:
 @with_where
 @options.as_json
 def pause(where: Where, as_json: bool) -> None:
-    """Hold the rollout where it is. A regression that is found meanwhile is still rolled back."""
+    r"""Hold the rollout where it is. A regression that is found meanwhile is still rolled back.
+
+    \b
+    Example:
+      tailcast canary pause --env dev
+    """
     _command(where, "pause", as_json)
 
 
@@ -176,7 +192,12 @@ def pause(where: Where, as_json: bool) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @options.as_json
 def promote(where: Where, yes: bool, as_json: bool) -> None:
-    """Give the candidate everything now, without waiting for evidence."""
+    r"""Give the candidate everything now, without waiting for evidence.
+
+    \b
+    Example:
+      tailcast canary promote --env dev --yes
+    """
     if not yes:
         click.confirm("Skip what is left of the evidence and promote the candidate?", abort=True, err=True)
     _command(where, "promote", as_json)
@@ -187,7 +208,13 @@ def promote(where: Where, yes: bool, as_json: bool) -> None:
 @click.option("--to-version", help="Version to go back to. Default: the one remembered at the start.")
 @options.as_json
 def abort(where: Where, to_version: str | None, as_json: bool) -> None:
-    """Send everything to the baseline: one call to Lambda, which needs neither CloudWatch nor the journal."""
+    r"""Send everything to the baseline: one call to Lambda, which needs neither CloudWatch nor the journal.
+
+    \b
+    Examples:
+      tailcast canary abort --env dev
+      tailcast canary abort --function answers --to-version 7
+    """
     from replay.canary.abort import abort_now
 
     place, function = located(where)
@@ -199,9 +226,14 @@ def abort(where: Where, to_version: str | None, as_json: bool) -> None:
 @with_where
 @options.as_json
 def status(where: Where, as_json: bool) -> None:
-    """Show where the newest rollout stands.
+    r"""Show where the newest rollout stands.
 
     Exit code 0: running or promoted. 1: rolled back or stopped. 3: paused.
+
+    \b
+    Examples:
+      tailcast canary status --env dev
+      tailcast canary status --function answers --json
     """
     from replay.canary.report import report
 
@@ -220,7 +252,13 @@ def status(where: Where, as_json: bool) -> None:
 @click.option("--looks", is_flag=True, help="With the looks, one line each.")
 @options.as_json
 def history(where: Where, rollout: str | None, looks: bool, as_json: bool) -> None:
-    """Show every rollout of the alias, or every decision of one."""
+    r"""Show every rollout of the alias, or every decision of one.
+
+    \b
+    Examples:
+      tailcast canary history --env dev
+      tailcast canary history --env dev --rollout 20260131T120000Z-1a2b3c --looks
+    """
     from replay.canary.live import open_journal
     from replay.canary.preflight import Target
     from replay.canary.report import listing

@@ -55,7 +55,13 @@ def rehearse(
     seed: int,
     as_json: bool,
 ) -> None:
-    """Run the plan's own controller in simulated time against regressions: what it finds, how fast, at what cost."""
+    r"""Run the plan's own controller in simulated time against regressions: what it finds, how fast, at what cost.
+
+    \b
+    Examples:
+      tailcast canary rehearse --plan plan.yaml --rate 20
+      tailcast canary rehearse --plan careful --baseline-trace before.parquet --scenario p99 --runs 1000
+    """
     from replay.canary.plan_file import read_plan
     from replay.canary.rehearse.run import rehearse_many
     from replay.canary.rehearse.scenario import standard, with_latencies

@@ -49,7 +49,14 @@ def up(
     detach: bool,
     as_json: bool,
 ) -> None:
-    """Start a cloud; print the ``export`` lines that point a shell at it. Started twice is started once."""
+    r"""Start a cloud; print the ``export`` lines that point a shell at it. Started twice is started once.
+
+    \b
+    Examples:
+      eval "$(tailcast cloud up)"
+      tailcast cloud up --name slow --config cloud.toml --json
+      tailcast cloud up --foreground --port 4566
+    """
     config = read_config(config_file, port=port, init=init, seed=seed)
     if detach:
         running, started = named.up(name, config)
@@ -64,7 +71,13 @@ def up(
 @click.option("--name", help="Only this cloud; exit code 1 where it does not run.")
 @_JSON
 def status(name: str | None, as_json: bool) -> None:
-    """Show the clouds that were started here."""
+    r"""Show the clouds that were started here.
+
+    \b
+    Examples:
+      tailcast cloud status
+      tailcast cloud status --name default --json
+    """
     if name is None:
         found = named.everything()
     else:
@@ -86,11 +99,22 @@ def status(name: str | None, as_json: bool) -> None:
 @cloud.command()
 @_NAME
 @click.option("--all", "every", is_flag=True, help="End every cloud that was started here.")
-def down(name: str, every: bool) -> None:
-    """End a cloud. Ended twice is ended once."""
+@_JSON
+def down(name: str, every: bool, as_json: bool) -> None:
+    r"""End a cloud. Ended twice is ended once.
+
+    \b
+    Examples:
+      tailcast cloud down
+      tailcast cloud down --all
+    """
+    ended = []
     for target in [item.name for item in named.everything()] if every else [name]:
         ran = named.down(target)
+        ended.append({"name": target, "was_running": ran})
         click.echo(f"cloud {target!r}: {'ended' if ran else 'was not running'}", err=True)
+    if as_json:
+        click.echo(json.dumps(ended, indent=2))
 
 
 def _show(item: named.NamedCloud, as_json: bool) -> None:

@@ -16,7 +16,12 @@ NAME = "tailcast"
 
 @click.group()
 def dashboard() -> None:
-    """Look at the figures of a deployment's dashboard."""
+    r"""Look at the figures of a deployment's dashboard.
+
+    \b
+    Example:
+      tailcast dashboard show --env dev
+    """
 
 
 @dashboard.command()

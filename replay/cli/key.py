@@ -20,7 +20,13 @@ burst_option = click.option("--burst", type=int, help="Requests that it may make
 
 @click.group()
 def key() -> None:
-    """Make, rotate, revoke and list API keys (auth mode api_key)."""
+    r"""Make, rotate, revoke and list API keys (auth mode api_key).
+
+    \b
+    Examples:
+      tailcast key create acme --table tailcast-prod-api-keys
+      tailcast key list --table tailcast-prod-api-keys
+    """
 
 
 @key.command()
@@ -75,7 +81,12 @@ def create(
 def rotate(
     key_id: str, table: str, grace_hours: float, endpoint_url: str | None, region: str | None, as_json: bool
 ) -> None:
-    """Give key KEY_ID a new secret and show the new key, this once."""
+    r"""Give key KEY_ID a new secret and show the new key, this once.
+
+    \b
+    Example:
+      tailcast key rotate k1a2b3c4 --table tailcast-prod-api-keys --grace-hours 1
+    """
     from replay import keys
 
     made = keys.rotate(_client(region, endpoint_url), table, key_id, grace_s=round(grace_hours * 3600))
@@ -89,15 +100,32 @@ def rotate(
 @burst_option
 @options.endpoint_url
 @options.region
+@options.as_json
 def limit(
-    key_id: str, table: str, rate: float | None, burst: int | None, endpoint_url: str | None, region: str | None
+    key_id: str,
+    table: str,
+    rate: float | None,
+    burst: int | None,
+    endpoint_url: str | None,
+    region: str | None,
+    as_json: bool,
 ) -> None:
-    """Give key KEY_ID another rate, or without --rate none; the gateway notices when its kept answer has run out."""
+    r"""Give key KEY_ID another rate, or without --rate none; the gateway notices when its kept answer has run out.
+
+    \b
+    Examples:
+      tailcast key limit k1a2b3c4 --table tailcast-prod-api-keys --rate 5 --burst 10
+      tailcast key limit k1a2b3c4 --table tailcast-prod-api-keys
+    """
     from replay import keys
 
     allowed = keys.Rate.of(rate, burst)
     keys.limit(_client(region, endpoint_url), table, key_id, allowed)
-    click.echo(f"key {key_id}: {_rate(rate, allowed.burst if allowed else None) or 'no rate of its own'}")
+    at_once = allowed.burst if allowed else None
+    if as_json:
+        click.echo(json.dumps({"key_id": key_id, "rate_rps": rate, "burst": at_once}))
+        return
+    click.echo(f"key {key_id}: {_rate(rate, at_once) or 'no rate of its own'}")
 
 
 @key.command()
@@ -105,12 +133,18 @@ def limit(
 @table_option
 @options.endpoint_url
 @options.region
-def revoke(key_id: str, table: str, endpoint_url: str | None, region: str | None) -> None:
-    """Make key KEY_ID useless; the gateway notices when its kept answer has run out."""
+@options.as_json
+def revoke(key_id: str, table: str, endpoint_url: str | None, region: str | None, as_json: bool) -> None:
+    r"""Make key KEY_ID useless; the gateway notices when its kept answer has run out.
+
+    \b
+    Example:
+      tailcast key revoke k1a2b3c4 --table tailcast-prod-api-keys
+    """
     from replay import keys
 
     keys.revoke(_client(region, endpoint_url), table, key_id)
-    click.echo(f"key {key_id} is revoked")
+    click.echo(json.dumps({"key_id": key_id, "revoked": True}) if as_json else f"key {key_id} is revoked")
 
 
 @key.command(name="list")
@@ -119,7 +153,12 @@ def revoke(key_id: str, table: str, endpoint_url: str | None, region: str | None
 @options.region
 @options.as_json
 def list_(table: str, endpoint_url: str | None, region: str | None, as_json: bool) -> None:
-    """Show all keys, without their secrets."""
+    r"""Show all keys, without their secrets.
+
+    \b
+    Example:
+      tailcast key list --table tailcast-prod-api-keys --json
+    """
     from replay import keys
 
     rows = keys.list_keys(_client(region, endpoint_url), table)
