@@ -1,4 +1,4 @@
-"""Abort: everything to the baseline in one call; what else can be told is told afterwards."""
+"""Abort: everything to the baseline at once; what else can be told is told afterwards."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from replay.canary.journal import Command, Journal, Line
 from replay.canary.live import Place, holder, live_alias, open_journal, recall, who
 from replay.canary.preflight import Target
 from replay.canary.state import fold
-from replay.errors import InputError
+from replay.errors import CloudError, InputError
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,8 @@ def abort_now(place: Place, function: str, alias: str, to_version: str | None) -
     Parameters
     ----------
     to_version
-        Version to go back to; None for the one that the start of the rollout wrote down on this machine, or in the
-        journal.
+        Version to go back to; None for the one that the start of the rollout wrote down on this machine, where the
+        alias shows the versions of that rollout, else in the journal.
 
     Raises
     ------
@@ -40,7 +40,7 @@ def abort_now(place: Place, function: str, alias: str, to_version: str | None) -
         Lambda refuses.
     """
     began_s = time.monotonic()
-    record = recall(place, function, alias)
+    record = _of_this_rollout(recall(place, function, alias), place, function, alias)
     baseline = to_version or (str(record["baseline"]) if record else None)
     journal: Journal | None = None
     rollout = str(record["rollout"]) if record else None
@@ -67,10 +67,27 @@ def abort_now(place: Place, function: str, alias: str, to_version: str | None) -
     return Aborted(f"{function}:{alias} is wholly at version {baseline} after {took_s:.2f} s; {note}", facts)
 
 
+def _of_this_rollout(
+    record: Mapping[str, Any] | None, place: Place, function: str, alias: str
+) -> Mapping[str, Any] | None:
+    """Leave out a record of an earlier rollout: others have been started elsewhere since, from another baseline."""
+    if record is None:
+        return None
+    known = {str(record["baseline"]), str(record.get("candidate"))}
+    try:
+        serving = live_alias(place, Target(function, alias, "", "")).read().weights
+    except CloudError:
+        # The change itself may get through; the record is the best there is.
+        return record
+    return record if serving.keys() <= known else None
+
+
 def _tell(place: Place, journal: Journal | None, target: Target, rollout: str | None) -> str:
     """Tell the running controller, or write the end of the rollout oneself; the traffic is safe already."""
     try:
         journal = journal or open_journal(place, target)
+        # The newest is the only one that can be under way, whichever this machine remembers.
+        rollout = next(reversed(journal.rollouts()), rollout)
         if rollout is None:
             return "no rollout was under way"
         journal.post(rollout, Command("abort", time.time(), who()))

@@ -51,10 +51,14 @@ def check(client: Any, alias: LiveAlias, target: Target) -> list[Finding]:
     return [*findings, *_provisioned(client, target), *_permission(client, target)]
 
 
-def smoke(client: Any, target: Target, wanted: Smoke | None) -> list[Finding]:
-    """Send the candidate itself a few requests, before any of the traffic goes there."""
-    if wanted is None:
-        return []
+def smoke(client: Any, target: Target, wanted: Smoke) -> list[Finding]:
+    """Send the candidate itself a few requests, before any of the traffic goes there.
+
+    Parameters
+    ----------
+    client
+        A boto3 ``lambda`` client that waits for as long as ``wanted`` says, and tries once.
+    """
     for number in range(1, wanted.requests + 1):
         said = _smoke_once(client, target, wanted)
         if said is not None:

@@ -17,6 +17,7 @@ from replay.canary.errors import EvidenceDownError
 from replay.canary.expectation import Duration, Expectation, durations, expect
 from replay.canary.gates import Gates, alarms_now
 from replay.canary.live import Place, evidence_for, live_alias
+from replay.canary.live_alias import quick_client
 from replay.canary.plan import Plan
 from replay.canary.ports import EvidenceSource
 from replay.canary.preflight import Finding, Target
@@ -112,8 +113,12 @@ def prepare(
         "checking", {"why": f"{target.function}: versions {target.baseline} and {target.candidate}, alias, permissions"}
     )
     findings = preflight.check(functions, live_alias(place, target), target)
-    if not preflight.refusals(findings):
-        findings += preflight.smoke(functions, target, plan.smoke)
+    if not preflight.refusals(findings) and plan.smoke is not None:
+        # One try each: an invocation that is sent again is another request.
+        once = quick_client(
+            "lambda", region=place.region, endpoint_url=place.endpoint_url, read_timeout_s=plan.smoke.timeout_s
+        )
+        findings += preflight.smoke(once, target, plan.smoke)
     gates = Gates(
         plan.gates, plan.alarms, make_client("cloudwatch", region=place.region, endpoint_url=place.endpoint_url)
     )

@@ -37,7 +37,7 @@ def canary() -> None:
       tailcast canary start --env dev --plan plan.yaml
       tailcast canary start --env dev --plan LambdaCanary10Percent5Minutes
       tailcast canary status --env dev
-      tailcast canary abort --env dev                            one API call, whatever else is down
+      tailcast canary abort --env dev                            at once, whatever else is down
     """
 
 
@@ -208,7 +208,7 @@ def promote(where: Where, yes: bool, as_json: bool) -> None:
 @click.option("--to-version", help="Version to go back to. Default: the one remembered at the start.")
 @options.as_json
 def abort(where: Where, to_version: str | None, as_json: bool) -> None:
-    r"""Send everything to the baseline: one call to Lambda, which needs neither CloudWatch nor the journal.
+    r"""Send everything to the baseline at once; that needs Lambda alone, neither CloudWatch nor the journal.
 
     \b
     Examples:

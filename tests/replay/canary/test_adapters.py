@@ -12,17 +12,22 @@ from typing import Any
 
 import pytest
 
+from replay.canary.abort import abort_now
 from replay.canary.errors import EvidenceDownError, ForeignChangeError, JournalDownError
 from replay.canary.gates import Gates, alarms_now, ask
+from replay.canary.journal import FileJournal, Line
 from replay.canary.live import Place, evidence_for, live_alias, open_journal, recall, remember
 from replay.canary.live_alias import LambdaAlias, quick_client
 from replay.canary.metric_evidence import MetricEvidence
 from replay.canary.notify import Notifications
-from replay.canary.plan import Gate, Notify, Plan, Step, objective
+from replay.canary.plan import Gate, Notify, Plan, Smoke, Step, objective
+from replay.canary.plan_file import plan_to_document
 from replay.canary.ports import StepSpan
-from replay.canary.preflight import Target, check
+from replay.canary.preflight import Target, check, smoke
 from replay.canary.promotion import AliasPromotion, QuietVersion
+from replay.canary.reference import Reference
 from replay.canary.rehearse.world import SimulatedClock
+from replay.canary.state import Start, start_to_json
 from replay.cloud import CloudConfig, LocalCloud
 from replay.errors import CloudError, InputError
 from tests.replay.canary.support import Load, deploy_pair, weights
@@ -82,6 +87,22 @@ def test_the_preflight_finds_nothing_on_a_sound_pair_and_leaves_the_weights(clou
     assert after.revision_id != before.revision_id
     alias.set_weight(0.2, after.revision_id)
     assert "not wholly at the baseline" in check(cloud.client("lambda"), alias, target)[0].text
+
+
+def test_the_smoke_test_asks_the_candidate_once_each_and_waits_as_long_as_it_is_told(cloud, credentials):
+    slow, version = deploy_pair(cloud, SLEEP_S="1.5")
+    lambdas = [
+        quick_client("lambda", region="us-east-1", endpoint_url=cloud.endpoint_url, read_timeout_s=limit_s)
+        for limit_s in (10.0, 0.5)
+    ]
+    target = Target(slow, "live", "1", version)
+    assert smoke(lambdas[0], target, Smoke(requests=2)) == []
+    (late,) = smoke(lambdas[1], target, Smoke(requests=2))
+    assert late.severity == "refuse"
+    assert f"smoke test 1 of 2 of version {version}" in late.text
+    failing, version = deploy_pair(cloud, FAIL="1.0")
+    (bad,) = smoke(lambdas[0], replace(target, function=failing, candidate=version), Smoke())
+    assert bad.text.endswith("HTTP status 502")
 
 
 def test_provisioned_concurrency_belongs_to_versions(cloud):
@@ -250,3 +271,31 @@ def test_what_an_abort_needs_is_remembered(cloud, credentials, tmp_path):
     assert list(open_journal(place, target, create=True).rollouts()) == []
     plan = Plan("p", (Step(1.0, 1, 2),), (objective("error_rate"),), source="metrics")
     assert isinstance(evidence_for(place, target, plan), MetricEvidence)
+
+
+def test_an_abort_does_not_go_back_to_the_baseline_of_a_rollout_of_old(cloud, credentials, tmp_path):
+    """This machine rolled 1 → 2 out; from another one 2 → 3 is under way, and 2 is the good version."""
+    function, _ = deploy_pair(cloud)
+    client = cloud.client("lambda")
+    client.update_function_configuration(FunctionName=function, Environment={"Variables": {"NOTE": "third"}})
+    assert client.publish_version(FunctionName=function)["Version"] == "3"
+    place = Place("us-east-1", cloud.endpoint_url, str(tmp_path / "journal"), tmp_path)
+    remember(place, Target(function, "live", "1", "2"), "old")
+    client.update_alias(
+        FunctionName=function, Name="live", FunctionVersion="2", RoutingConfig={"AdditionalVersionWeights": {"3": 0.4}}
+    )
+    with pytest.raises(InputError, match="no rollout is known; name the version to go back to with --to-version"):
+        abort_now(place, function, "live", None)
+    assert weights(cloud, function) == {"2": pytest.approx(0.6), "3": 0.4}
+    # Its journal is here all the same: whoever aborts with a version of their own writes the end of the rollout.
+    journal = FileJournal(tmp_path / "journal" / f"{function}-live")
+    start = Start(
+        "new", Plan("p", (Step(1.0, 1, 2),), (objective("error_rate"),)), function, "live", "2", "3", Reference()
+    )
+    lease = journal.acquire("another", 60.0, 0.0)
+    journal.append(
+        lease, Line("new", 0, 1.0, lease.token, "started", start_to_json(start, plan_to_document(start.plan)))
+    )
+    done = abort_now(place, function, "live", "2")
+    assert (done.facts["version"], done.facts["journal"]) == ("2", "new is written down as rolled back")
+    assert weights(cloud, function) == {"2": 1.0}
