@@ -1,13 +1,16 @@
 """Evidence from CloudWatch Logs: exact, request by request.
 
 Every look reads the last minute again, and now and then the last quarter of an hour, since lines come late; a request
-is counted once, by its id, in the look at which it is complete, and in the step during which it arrived.
+is counted once, by its id, in the look at which it is complete, and in the step during which it arrived. The minute
+must be read; where the quarter is more than can be read in time, what is later than a minute may be lost, of both
+versions alike.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Final
 
@@ -28,8 +31,12 @@ _PAGE_EVENTS: Final = 10_000
 _OVERLAP_S: Final = 60.0
 _WIDE_EVERY: Final = 6
 """Every so many looks the whole of LATE_S is read again."""
-_READ_AT_MOST_S: Final = 10.0
-"""Well under a lease, which must not run out while a look reads."""
+_READ_AT_MOST_S: Final = 8.0
+"""For the minute, and for the quarter: together under a lease, which must not run out while a look reads."""
+_HISTORY_AT_MOST_S: Final = 300.0
+"""Before the start nothing waits: half an hour of 200 requests a second is some 400 pages of a megabyte."""
+_SKEW_S: Final = 5.0
+"""By how much a function's clock may be behind that of whoever began a step."""
 
 Pricer = Callable[[Sequence[Invocation]], "np.ndarray[tuple[int], np.dtype[np.float64]]"]
 
@@ -81,7 +88,7 @@ class LogEvidence:
         """Read the baseline's history, and fix the thresholds from it."""
         history = Assembler(grace_s=0.0)
         start_s = now_s - self._history_s
-        history.add(self._lines(start_s, now_s), now_s)
+        history.add(self._lines(start_s, now_s, _HISTORY_AT_MOST_S), now_s)
         # What is incomplete now was so when it was read: nothing to wait for.
         found = [one for one in history.complete(now_s + 1) if one.executed_version == self._baseline]
         kept = [one for one in found if one.arrival_s >= start_s and one.status != "rejected"]
@@ -109,11 +116,13 @@ class LogEvidence:
         if self._count_from_s is None:
             # What reported before the last journaled look was counted by the controller that is gone.
             self._count_from_s = since_s
-        wide = self._looks % _WIDE_EVERY == 0
-        back_s = LATE_S if wide else _OVERLAP_S
-        start_s = max(min(now_s, self._read_until_s or now_s) - back_s, spans[0].start_s - LATE_S)
-        self._assembler.add(self._lines(start_s, now_s), now_s)
+        first_s = spans[0].start_s - _SKEW_S
+        start_s = max(min(now_s, self._read_until_s or since_s) - _OVERLAP_S, first_s)
+        self._assembler.add(self._lines(start_s, now_s, _READ_AT_MOST_S), now_s)
         self._read_until_s = now_s
+        if self._looks % _WIDE_EVERY == 0 and start_s > first_s:
+            with suppress(_TooManyLinesError):
+                self._assembler.add(self._lines(max(now_s - LATE_S, first_s), start_s, _READ_AT_MOST_S), now_s)
         self._looks += 1
         arms = {self._baseline, self._candidate}
         found, steps, late = [], [], 0
@@ -154,14 +163,14 @@ class LogEvidence:
             self._price(found) if priced and self._price is not None else None,
         )
 
-    def _lines(self, start_s: float, end_s: float) -> Iterator[LogLine]:
+    def _lines(self, start_s: float, end_s: float, at_most_s: float) -> Iterator[LogLine]:
         request: dict[str, Any] = {
             "logGroupName": self._log_group,
             "startTime": int(start_s * 1000),
             "endTime": int(end_s * 1000) + 1000,
             "limit": _PAGE_EVENTS,
         }
-        give_up_s = time.monotonic() + _READ_AT_MOST_S
+        give_up_s = time.monotonic() + at_most_s
         try:
             with cloud_errors(f"log group {self._log_group}"):
                 while True:
@@ -176,13 +185,17 @@ class LogEvidence:
                     if not page.get("nextToken"):
                         return
                     if time.monotonic() > give_up_s:
-                        raise EvidenceDownError(
-                            f"log group {self._log_group}: more lines than can be read in {_READ_AT_MOST_S:.0f} s; "
+                        raise _TooManyLinesError(
+                            f"log group {self._log_group}: more lines than can be read in {at_most_s:.0f} s; "
                             "set 'source: metrics' in the plan"
                         )
                     request["nextToken"] = page["nextToken"]
         except CloudError as error:
             raise EvidenceDownError(str(error)) from error
+
+
+class _TooManyLinesError(EvidenceDownError):
+    """There is more to read than there is time."""
 
 
 def _or_nan(value: float | None) -> float:

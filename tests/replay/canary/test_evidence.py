@@ -64,11 +64,14 @@ class FakeLogs:
         self.now_s = START_S
         self.error: str | None = None
         self.page = 7
+        self.page_takes_s = 0.0
+        self.spent_s = 0.0
 
     def put(self, lines: Sequence[LogLine], visible_after_s: float = 0.0) -> None:
         self.events += [(line.timestamp_ms / 1000 + visible_after_s, line) for line in lines]
 
     def filter_log_events(self, **request: Any) -> dict[str, Any]:
+        self.spent_s += self.page_takes_s
         if self.error:
             raise ClientError({"Error": {"Code": self.error, "Message": "no"}}, "FilterLogEvents")
         shown = [
@@ -225,6 +228,33 @@ def test_throttled_or_absent_logs_are_said_and_nothing_is_lost():
         _look(source, logs, START_S + 20)
     logs.error = None
     assert _look(source, logs, START_S + 400).requests(candidate=False) == 1
+
+
+def test_more_lines_than_can_be_read_in_time_do_not_blind_it_for_good(monkeypatch):
+    logs = FakeLogs()
+    monkeypatch.setattr("replay.canary.log_evidence.time.monotonic", lambda: logs.spent_s)
+    logs.page, logs.page_takes_s = 30, 1.0
+    for number in range(600):
+        logs.put(_lines(f"r{number}", "1", START_S + number))
+    source = _source(logs)
+    spans = (StepSpan(0, START_S),)
+    seen = [_look(source, logs, START_S + at_s, spans).requests(candidate=False) for at_s in range(10, 620, 10)]
+    # A minute is 6 pages and is read; the quarter of an hour is up to 60, and is not, whenever its turn comes.
+    assert sum(seen) == 600
+    logs.page_takes_s = 5.0
+    with pytest.raises(EvidenceDownError, match="more lines than can be read in 8 s; set 'source: metrics'"):
+        _look(source, logs, START_S + 620, spans)
+
+
+def test_the_history_may_take_its_time(monkeypatch):
+    logs = FakeLogs()
+    monkeypatch.setattr("replay.canary.log_evidence.time.monotonic", lambda: logs.spent_s)
+    logs.page, logs.page_takes_s = 30, 1.0
+    for number in range(500):
+        logs.put(_lines(f"r{number}", "1", START_S + number))
+    logs.now_s = START_S + 500
+    assert _source(logs).reference(START_S + 500).requests == 500
+    assert logs.spent_s > 40
 
 
 def test_the_history_fixes_thresholds_and_effect_sizes():
