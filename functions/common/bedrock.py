@@ -7,6 +7,7 @@ from typing import Any, Final, Protocol
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, ConnectTimeoutError, HTTPClientError, ReadTimeoutError
+from botocore.exceptions import ConnectionError as NoConnectionError
 
 from functions.common.errors import ServiceError, UpstreamError
 from functions.common.model_failure import model_failure
@@ -60,7 +61,8 @@ def to_service_error(error: ClientError | BotoCoreError) -> ServiceError:
         return model_failure(
             code, http_status=metadata.get("HTTPStatusCode", 0), retry_after_s=int(wait) if wait.isdigit() else None
         )
-    if isinstance(error, HTTPClientError):
+    # Two trees of botocore's: no connection came about, or one that was there broke.
+    if isinstance(error, (NoConnectionError, HTTPClientError)):
         timed_out = isinstance(error, (ReadTimeoutError, ConnectTimeoutError))
         return model_failure(type(error).__name__, http_status=None, timed_out=timed_out)
     return UpstreamError("the model call failed", cause=type(error).__name__)
