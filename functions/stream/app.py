@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import gc
 
-gc.disable()  # until INIT has ended, as in functions/inference/handler.py
+gc.disable()  # until INIT has ended
 
 import json
 import os
