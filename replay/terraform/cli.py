@@ -138,9 +138,12 @@ class TerraformCli:
 
     def init(self) -> bool:
         """Install providers and set the backend; give False where that stands already."""
-        stamp = self.workspace.folder / "terraform-data" / "tailcast-init"
+        data = self.workspace.folder / "terraform-data"
+        stamp = data / "tailcast-init"
         fingerprint = self._fingerprint()
-        if stamp.is_file() and stamp.read_text(encoding="utf-8") == fingerprint:
+        # Providers are links into the shared plugin folder, or into a mirror, which somebody may have cleaned away.
+        there = all(provider.exists() for provider in data.glob("providers/*/*/*/*/*"))
+        if there and stamp.is_file() and stamp.read_text(encoding="utf-8") == fingerprint:
             return False
         # Terraform's shared plugin folder does not stand two installations at once.
         with _locked(self.workspace.project / "build" / "terraform-init.lock"):
@@ -223,7 +226,8 @@ class TerraformCli:
         modules = self.workspace.project / "terraform" / "modules"
         for path in (*sorted(self.workspace.root.glob("*.tf")), self.workspace.root / ".terraform.lock.hcl"):
             digest.update(path.read_bytes() if path.is_file() else b"")
-        for path in sorted(modules.glob("*/versions.tf")):
+        # All of a module: any file of it may call another one, which init has to find.
+        for path in sorted(modules.glob("*/*.tf")):
             digest.update(path.read_bytes())
         return digest.hexdigest()
 
