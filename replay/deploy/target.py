@@ -116,17 +116,24 @@ class Target:
         return found
 
     def client(self, service: Literal["lambda", "s3"], region: str) -> Any:
-        """Make a boto3 client with short time-outs."""
+        """Make a boto3 client with short time-outs.
+
+        Raises
+        ------
+        InputError
+            The AWS configuration has no such profile, or the region or the endpoint is none.
+        """
         config = Config(
             connect_timeout=CONNECT_TIMEOUT_S, read_timeout=30, retries={"mode": "standard", "total_max_attempts": 3}
         )
-        if self.endpoint_url is None:
-            return boto3.client(service, region_name=region, config=config)
-        return boto3.client(
-            service,
-            region_name=region,
-            endpoint_url=self.endpoint_url,
-            aws_access_key_id="local",
-            aws_secret_access_key="local",  # noqa: S106
-            config=config,
-        )
+        local: dict[str, Any] = {}
+        if self.endpoint_url is not None:
+            local = {
+                "endpoint_url": self.endpoint_url,
+                "aws_access_key_id": "local",
+                "aws_secret_access_key": "local",
+            }
+        try:
+            return boto3.client(service, region_name=region, config=config, **local)
+        except (BotoCoreError, ValueError) as error:
+            raise InputError(f"{service}: {error}; correct AWS_PROFILE, the region or the endpoint") from None
