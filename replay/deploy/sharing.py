@@ -9,7 +9,7 @@ from typing import Any
 
 from replay.deploy.bucket import BucketState
 from replay.deploy.model import PACKAGE_VARIABLES, DeployRequest
-from replay.deploy.pins import PINS_FILE, VARIABLES_FILE
+from replay.deploy.pins import PINS_FILE, VARIABLES_FILE, parse_pins
 from replay.deploy.state import STATE_FILE, FolderState, folder_lock
 from replay.deploy.target import Target
 from replay.errors import InputError
@@ -53,9 +53,9 @@ def migrate(request: DeployRequest) -> str:
     Raises
     ------
     InputError
-        No bucket is named, it does not exist, or the folder holds no state.
+        No bucket is named, it does not exist, or the folder holds no state, or that of another cloud.
     DeployError
-        The bucket holds another state already, or is locked.
+        The bucket holds another state already, or is locked, or the folder's pins are damaged.
     CloudError
         S3 refuses or does not answer.
     """
@@ -65,6 +65,7 @@ def migrate(request: DeployRequest) -> str:
         if not (folder / STATE_FILE).is_file():
             raise InputError(f"{folder}: no {STATE_FILE} to bring to {state.place}")
         local = FolderState(folder)
+        parse_pins(local.read(PINS_FILE), Target(request.endpoint_url).name, str(folder))
         state.region()
         with state.hold("bring a local state"):
             state.bring((folder / STATE_FILE).read_bytes())

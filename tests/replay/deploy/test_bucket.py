@@ -19,8 +19,8 @@ from click.testing import CliRunner, Result
 from replay.cli import main
 from replay.cloud import LocalCloud
 from replay.deploy.bucket import LOCK_FILE, BucketState
-from replay.deploy.pins import PINS_FILE
-from replay.deploy.state import STATE_FILE
+from replay.deploy.pins import PINS_FILE, Pins, to_document
+from replay.deploy.state import STATE_FILE, FolderState
 from replay.deploy.target import Target
 from replay.errors import CloudError, DeployError
 
@@ -214,6 +214,15 @@ def test_a_folder_with_a_state_of_its_own_is_not_passed_over(
     (tmp_path / STATE_FILE).write_text("{}")
     result = tailcast(local_cloud, bucket, tmp_path, "--variant", "baseline")
     assert (result.exit_code, "with --migrate-state first" in result.stderr) == (2, True)
+
+
+def test_a_state_of_another_cloud_is_not_brought(local_cloud: LocalCloud, state: BucketState, tmp_path: Path) -> None:
+    (tmp_path / STATE_FILE).write_text("{}")
+    FolderState(tmp_path).write(PINS_FILE, to_document(Pins("AWS")))
+    result = tailcast(local_cloud, state.bucket, tmp_path, "--migrate-state")
+    assert (result.exit_code, "holds the state of AWS, not of http" in result.stderr) == (2, True)
+    assert (tmp_path / STATE_FILE).exists()
+    assert not state.holds(b"{}")
 
 
 def test_without_a_bucket_there_is_nothing_to_release(project: Path, tmp_path: Path) -> None:
