@@ -178,8 +178,12 @@ class AwsCaller:
         suffix = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
         own = f"AWS_ENDPOINT_URL_{host.upper().replace('-', '_')}"
         endpoint = environment.get(own) or environment.get("AWS_ENDPOINT_URL") or f"https://{host}.{region}.{suffix}"
-        parts = urlsplit(endpoint)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        try:
+            parts = urlsplit(endpoint)
+            scheme, host_name, port = parts.scheme, parts.hostname, parts.port
+        except ValueError:  # a port that is no number, half a bracket
+            scheme, host_name = "", None
+        if scheme not in ("http", "https") or not host_name:
             raise ConfigurationError(f"endpoint {endpoint!r} is not an address such as https://HOST")
         self._signer = Signer(credential_source(environment), region, service)
         self._environment = environment
@@ -187,14 +191,12 @@ class AwsCaller:
         self._max_attempts = max_attempts
         self._read_timeout_s = read_timeout_s
         self._quota = QUOTA
-        if parts.scheme == "http":
-            self._connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=connect_timeout_s)
+        if scheme == "http":
+            self._connection = http.client.HTTPConnection(host_name, port, timeout=connect_timeout_s)
         else:
             # Here, at INIT, where a processor is to spare: reading the CA certificates takes tens of milliseconds.
             trust = _trust(environment.get("AWS_CA_BUNDLE") or None)
-            self._connection = http.client.HTTPSConnection(
-                parts.hostname, parts.port, timeout=connect_timeout_s, context=trust
-            )
+            self._connection = http.client.HTTPSConnection(host_name, port, timeout=connect_timeout_s, context=trust)
 
     def close(self) -> None:
         """Close the connection; the next call opens another."""

@@ -71,6 +71,8 @@ def test_addresses_are_the_sdks(environment: dict[str, str], host: str) -> None:
         ({"AWS_REGION": ""}, "environment variable AWS_REGION is missing"),
         ({"AWS_ACCESS_KEY_ID": ""}, "there are no credentials: neither AWS_ACCESS_KEY_ID"),
         ({"AWS_ENDPOINT_URL": "localhost"}, "endpoint 'localhost' is not an address"),
+        ({"AWS_ENDPOINT_URL": "http://localhost:port"}, "endpoint 'http://localhost:port' is not an address"),
+        ({"AWS_ENDPOINT_URL": "http://[::1"}, "endpoint 'http://\\[::1' is not an address"),
     ],
 )
 def test_a_bad_environment_fails_init_with_a_line(environment: dict[str, str], line: str) -> None:
