@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import http.client
 import io
 import os
 import platform
 import sys
 import tempfile
-import urllib.error
 import urllib.request
 import zipfile
 from pathlib import Path
@@ -51,7 +51,7 @@ def download(url: str) -> bytes:
     try:
         with urllib.request.urlopen(url, timeout=TIMEOUT_S) as response:  # noqa: S310  (a fixed https address)
             content: bytes = response.read(MAX_BYTES + 1)
-    except (OSError, urllib.error.URLError) as error:
+    except (OSError, http.client.HTTPException, ValueError) as error:  # the latter: no address at all
         reason = getattr(error, "reason", error)
         raise FetchError(
             f"cannot download {url} ({reason}); put a terraform {VERSION} or newer on PATH by hand, "

@@ -8,6 +8,7 @@ import io
 import os
 import platform
 import subprocess
+import sys
 import threading
 import zipfile
 from collections.abc import Iterator
@@ -64,6 +65,17 @@ def test_another_digest_installs_nothing(releases: str, tmp_path: Path, monkeypa
 def test_no_way_to_the_releases_says_what_to_do(tmp_path: Path, unused_tcp_port: int) -> None:
     with pytest.raises(FetchError, match=r"cannot download.*refused.*put a terraform .* on PATH by hand"):
         fetch(tmp_path / "bin", f"http://127.0.0.1:{unused_tcp_port}")
+
+
+@pytest.mark.parametrize("releases", ["mirror", "http://localhost:port"])
+def test_an_address_that_is_none_is_one_line(
+    releases: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["fetch_terraform.py", "--into", str(tmp_path), "--releases", releases])
+    assert fetch_terraform.main() == 4
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: cannot download {releases}/")
+    assert said.count("\n") == 1
 
 
 def test_a_platform_without_a_pin_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
