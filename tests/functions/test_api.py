@@ -147,7 +147,7 @@ def test_every_refusal_has_its_status(deployed: Deployed, api_key: str) -> None:
     assert status(x_api_key="wrong") == 403
     assert status(x_api_key=api_key[:-1] + ("A" if api_key[-1] != "A" else "B")) == 403
     assert status(path="/nothing") == 404
-    assert status(method="GET") == 405
+    assert status(method="GET") == 404
     assert status(content_type="text/plain") == 415
     assert status("{") == 400
     assert status({"prompt": "x" * 2_001}) == 400

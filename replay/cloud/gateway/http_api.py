@@ -115,10 +115,11 @@ class Gateway:
             raise _RefusedError(404, "Not Found", f"API {api_id} has no stage for {path}")
         exchange.stage = stage
         exchange.cors = cast("Mapping[str, Any]", api.cors_configuration or {})
-        if exchange.cors and cors.is_preflight(request.method, request.headers):
-            return web.Response(status=204, headers=cors.preflight_headers(exchange.cors, request.headers["Origin"]))
+        is_preflight = bool(exchange.cors) and cors.is_preflight(request.method, request.headers)
         selected = select((route.route_key for route in api.routes.values()), request.method, path_in_stage)
         if selected is None:
+            if is_preflight:
+                return _preflight_answer(request, exchange)
             raise _RefusedError(404, "Not Found", f"no route for {request.method} {path_in_stage}")
         exchange.route_key, parameters = selected
         if not self._throttle.admit(
@@ -155,6 +156,9 @@ class Gateway:
         event = make_event(request, body, info)
         if (authorized := await self._authorize(route, api, request, event)) is not None:
             event = add_authorizer(event, authorized)
+        if is_preflight:
+            # The gateway answers here too; but a route for every method (ANY) has asked for credentials by now.
+            return _preflight_answer(request, exchange)
         statements = self._catalog.backend.statements(target["name"], target["qualifier"])
         _check_permission(statements, self._source(request, exchange), target["arn"])
         return await self._call(target["arn"], event, limit_s, request, exchange)
@@ -264,6 +268,10 @@ class Gateway:
                 "requestTimeEpoch": time_ms,
             }
             access_log.write(stage.access_log_settings, context, stage.name, time_ms, self._logs)
+
+
+def _preflight_answer(request: web.BaseRequest, exchange: _Exchange) -> web.Response:
+    return web.Response(status=204, headers=cors.preflight_headers(exchange.cors, request.headers["Origin"]))
 
 
 def _stage(api: Api, path: str) -> tuple[Stage | None, str]:

@@ -296,7 +296,7 @@ variable "throttle_burst" {
 
 variable "route_throttles" {
   type        = map(object({ rate_rps = number, burst = number }))
-  description = "Route key, such as 'ANY /genai', to a throttle of its own in the place of the stage's: requests a second, and at once."
+  description = "Route key, such as 'POST /genai', to a throttle of its own in the place of the stage's: requests a second, and at once."
   default     = {}
 }
 

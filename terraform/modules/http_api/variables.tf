@@ -10,8 +10,8 @@ variable "name" {
 
 variable "route_keys" {
   type        = set(string)
-  description = "The routes: method and path. With ANY, a wrong method is answered with 405 by the function instead of with 404 by the gateway."
-  default     = ["ANY /ai", "ANY /genai"]
+  description = "The routes: method and path. With ANY, a wrong method is answered with 405 by the function instead of with 404 by the gateway; but it catches browsers' preflights too, which carry no credentials."
+  default     = ["POST /ai", "POST /genai"]
 
   validation {
     condition     = length(var.route_keys) > 0 && alltrue([for key in var.route_keys : can(regex("^(GET|POST|PUT|PATCH|DELETE|HEAD|OPTIONS|ANY) /", key))])
@@ -66,6 +66,11 @@ variable "cors" {
     condition     = var.cors == null ? true : !(var.cors.allow_credentials && contains(var.cors.allow_origins, "*"))
     error_message = "cors: browsers refuse credentials for every origin (*); name the origins."
   }
+
+  validation {
+    condition     = var.cors == null || var.authorization.type == "none" ? true : alltrue([for key in var.route_keys : !contains(["ANY", "OPTIONS"], split(" ", key)[0])])
+    error_message = "cors: a route of route_keys that is ANY or OPTIONS asks browsers' preflights for credentials, which they never carry; name the methods."
+  }
 }
 
 variable "kms_key_arn" {
@@ -118,7 +123,7 @@ variable "route_throttles" {
 
   validation {
     condition     = alltrue([for key in keys(var.route_throttles) : contains(var.route_keys, key)])
-    error_message = "route_throttles must name routes of route_keys, such as 'ANY /genai'."
+    error_message = "route_throttles must name routes of route_keys, such as 'POST /genai'."
   }
 
   validation {

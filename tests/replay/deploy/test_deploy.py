@@ -144,7 +144,7 @@ def test_the_life_of_a_rollout(cloud: LocalCloud, request_: DeployRequest) -> No
             }
         },
         "tracing_mode": "Active",
-        "route_throttles": {"ANY /ai": {"rate_rps": 0.1, "burst": 3}},
+        "route_throttles": {"POST /ai": {"rate_rps": 0.1, "burst": 3}},
         "reserved_concurrency": 50,
     }
     baseline = replace(request_, progress=progress.append, variables=variables)

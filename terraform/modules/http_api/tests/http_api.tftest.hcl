@@ -111,11 +111,11 @@ run "both_names_of_the_route_lead_to_the_function" {
   command = apply
 
   variables {
-    route_keys = ["ANY /ai", "ANY /genai"]
+    route_keys = ["POST /ai", "POST /genai"]
   }
 
   assert {
-    condition     = toset([for permission in aws_lambda_permission.invoke : permission.source_arn]) == toset(["arn:aws:execute-api:us-east-1:123456789012:a1b2c3d4/*/*/ai", "arn:aws:execute-api:us-east-1:123456789012:a1b2c3d4/*/*/genai"])
+    condition     = toset([for permission in aws_lambda_permission.invoke : permission.source_arn]) == toset(["arn:aws:execute-api:us-east-1:123456789012:a1b2c3d4/*/POST/ai", "arn:aws:execute-api:us-east-1:123456789012:a1b2c3d4/*/POST/genai"])
     error_message = "Each route needs a permission of its own, and nothing more."
   }
 }
@@ -199,6 +199,18 @@ run "an_origin_with_a_path_is_refused" {
   expect_failures = [var.cors]
 }
 
+run "preflights_are_not_asked_for_credentials" {
+  command = plan
+
+  variables {
+    route_keys    = ["ANY /genai"]
+    cors          = { allow_origins = ["https://app.example.com"] }
+    authorization = { type = "jwt", issuer = "https://issuer.example.com", audience = ["web"] }
+  }
+
+  expect_failures = [var.cors]
+}
+
 run "an_unknown_authorization_is_refused" {
   command = plan
 
@@ -223,12 +235,12 @@ run "a_route_may_have_a_throttle_of_its_own" {
   command = plan
 
   variables {
-    route_keys      = ["ANY /ai", "ANY /genai"]
-    route_throttles = { "ANY /ai" = { rate_rps = 2, burst = 4 } }
+    route_keys      = ["POST /ai", "POST /genai"]
+    route_throttles = { "POST /ai" = { rate_rps = 2, burst = 4 } }
   }
 
   assert {
-    condition     = { for route in aws_apigatewayv2_stage.default.route_settings : route.route_key => [route.throttling_rate_limit, route.throttling_burst_limit] } == { "ANY /ai" = [2, 4] }
+    condition     = { for route in aws_apigatewayv2_stage.default.route_settings : route.route_key => [route.throttling_rate_limit, route.throttling_burst_limit] } == { "POST /ai" = [2, 4] }
     error_message = "One route has its own throttle, the other the stage's."
   }
 }

@@ -200,7 +200,9 @@ ASKED = """
 """
 
 
-def make_keyed(cloud: LocalCloud, *, ttl_s: int = 300, permission: bool = True, **settings: Any) -> HttpApi:
+def make_keyed(
+    cloud: LocalCloud, *, ttl_s: int = 300, permission: bool = True, method: str = "POST", **settings: Any
+) -> HttpApi:
     gateway, client = cloud.client("apigatewayv2"), cloud.client("lambda")
     api, function = make_api(cloud, deploy(cloud), routes=()), deploy(cloud, ASKED)
     arn = client.get_function_configuration(FunctionName=function)["FunctionArn"]
@@ -216,7 +218,7 @@ def make_keyed(cloud: LocalCloud, *, ttl_s: int = 300, permission: bool = True, 
     )["AuthorizerId"]
     gateway.create_route(
         ApiId=api.api_id,
-        RouteKey="POST /echo",
+        RouteKey=f"{method} /echo",
         AuthorizationType="CUSTOM",
         AuthorizerId=authorizer,
         Target=f"integrations/{api.integration_id}",
@@ -272,9 +274,7 @@ def test_policies_as_answers_are_said_to_be_missing(cloud: LocalCloud) -> None:
 # --- CORS -------------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def shared(cloud: LocalCloud) -> HttpApi:
-    api = make_api(cloud, deploy(cloud), routes=("POST /echo",))
+def share(cloud: LocalCloud, api: HttpApi) -> HttpApi:
     cloud.client("apigatewayv2").update_api(
         ApiId=api.api_id,
         CorsConfiguration={
@@ -286,6 +286,11 @@ def shared(cloud: LocalCloud) -> HttpApi:
         },
     )
     return api
+
+
+@pytest.fixture(scope="module")
+def shared(cloud: LocalCloud) -> HttpApi:
+    return share(cloud, make_api(cloud, deploy(cloud), routes=("POST /echo",)))
 
 
 def preflight(api: HttpApi, origin: str) -> Answer:
@@ -301,6 +306,15 @@ def test_the_gateway_answers_preflights_itself(shared: HttpApi) -> None:
     assert answer.headers["access-control-allow-headers"] == "content-type,authorization"
     assert answer.headers["access-control-max-age"] == "600"
     assert "access-control-allow-origin" not in preflight(shared, "https://evil.example.com").headers
+
+
+def test_a_route_for_every_method_asks_a_preflight_for_credentials_too(cloud: LocalCloud) -> None:
+    """A route for POST leaves preflights to the gateway; one for ANY catches them, and browsers send no key."""
+    by_method = {method: share(cloud, make_keyed(cloud, method=method)) for method in ("POST", "ANY")}
+    assert preflight(by_method["POST"], "https://app.example.com").status == 204
+    assert preflight(by_method["ANY"], "https://app.example.com").status == 401
+    open_to_all = share(cloud, make_api(cloud, deploy(cloud), routes=("ANY /echo",)))
+    assert preflight(open_to_all, "https://app.example.com").status == 204
 
 
 def test_answers_to_an_allowed_origin_say_so_and_others_do_not(shared: HttpApi) -> None:
