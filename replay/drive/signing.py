@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from replay.aws import cloud_errors
 from replay.errors import InputError
 
 if TYPE_CHECKING:
@@ -44,6 +45,8 @@ class Signer:
         ------
         InputError
             No region or no credentials are configured.
+        CloudError
+            Credentials are configured, and cannot be had: an expired sign-in, a role that is refused.
         """
         await asyncio.to_thread(self._configure)
         self._refresher = asyncio.create_task(self._keep_fresh())
@@ -74,15 +77,16 @@ class Signer:
         try:
             key, secret = self.static_keys or (None, None)
             session = boto3.Session(aws_access_key_id=key, aws_secret_access_key=secret, region_name=self.region)
-            self._credentials = session.get_credentials()
         except (BotoCoreError, ValueError) as error:
             raise InputError(f"{self.label}: {error}; set AWS_REGION or pass --region") from error
         if not session.region_name:
             raise InputError(f"{self.label}: You must specify a region.; set AWS_REGION or pass --region")
-        if self._credentials is None:
-            raise InputError(f"{self.label}: no AWS credentials found; set them up as for the AWS CLI")
+        with cloud_errors(f"{self.label}: no AWS credentials to be had"):
+            self._credentials = session.get_credentials()
+            if self._credentials is None:
+                raise InputError(f"{self.label}: no AWS credentials found; set them up as for the AWS CLI")
+            self._frozen = self._credentials.get_frozen_credentials()
         self._region = session.region_name
-        self._frozen = self._credentials.get_frozen_credentials()
 
     async def _keep_fresh(self) -> None:
         """Renew short-lived credentials aside: a renewal is a network call, and must not hold up the load."""

@@ -110,6 +110,8 @@ class HttpTarget:
         ------
         InputError
             Requests are to be signed, and there is nothing to sign with.
+        CloudError
+            What they are to be signed with cannot be had.
         """
         if self.signer is not None:
             await self.signer.open()
@@ -176,6 +178,8 @@ class LambdaTarget:
         ------
         InputError
             No region or no credentials are configured.
+        CloudError
+            Credentials are configured, and cannot be had.
         """
         self._url = await asyncio.to_thread(self._address)
         self._signer = Signer(self.label, self.region, self.static_keys)

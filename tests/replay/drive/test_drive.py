@@ -412,6 +412,23 @@ class TestLambdaTarget:
         with pytest.raises(InputError, match="region"):
             await LambdaTarget("genai").open()
 
+    @pytest.mark.parametrize("target", ["lambda:genai", "https://abc.lambda-url.us-east-1.on.aws/stream"])
+    async def test_credentials_that_cannot_be_had_are_one_line(
+        self, target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """An SSO profile without a sign-in: the SDK finds the profile, and fails when it needs the keys."""
+        (tmp_path / "config").write_text(
+            "[profile work]\nregion = us-east-1\nsso_session = s\nsso_account_id = 123456789012\nsso_role_name = r\n"
+            "[sso-session s]\nsso_region = us-east-1\nsso_start_url = https://example.awsapps.com/start\n"
+        )
+        monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+        monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+        monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+        monkeypatch.setenv("HOME", str(tmp_path))
+        monkeypatch.setenv("AWS_PROFILE", "work")
+        with pytest.raises(CloudError, match=r"^(lambda:genai|https://abc.*): no AWS credentials to be had: .*Token"):
+            await parse_target(target).open()
+
 
 @pytest.mark.parametrize(
     ("text", "expected"),
