@@ -43,7 +43,7 @@ def make_client(service: str, *, region: str | None = None, endpoint_url: str | 
         session = boto3.Session(region_name=region)
         return session.client(cast("Any", service), endpoint_url=endpoint_url, config=config)
     except (BotoCoreError, ValueError) as error:
-        raise InputError(f"{service}: {error}; set AWS_REGION, or give region and endpoint") from error
+        raise InputError(f"{service}: {error}; set AWS_DEFAULT_REGION, or give region and endpoint") from error
 
 
 @contextmanager

@@ -39,7 +39,7 @@ def quick_client(
         # boto3's stubs have a literal for every service; ours is a parameter.
         client: Any = boto3.Session(region_name=region).client(service, endpoint_url=endpoint_url, config=config)  # type: ignore[call-overload]
     except (BotoCoreError, ValueError) as error:
-        raise InputError(f"{service}: {error}; set AWS_REGION, or give region and endpoint") from error
+        raise InputError(f"{service}: {error}; set AWS_DEFAULT_REGION, or give region and endpoint") from error
     return client
 
 

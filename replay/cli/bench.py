@@ -298,7 +298,7 @@ def _configured_region() -> str:
 
     region = boto3.session.Session().region_name
     if region is None:
-        raise InputError("no AWS region is configured; pass --region, or set AWS_REGION")
+        raise InputError("no AWS region is configured; pass --region, or set AWS_DEFAULT_REGION")
     return region
 
 

@@ -78,9 +78,9 @@ class Signer:
             key, secret = self.static_keys or (None, None)
             session = boto3.Session(aws_access_key_id=key, aws_secret_access_key=secret, region_name=self.region)
         except (BotoCoreError, ValueError) as error:
-            raise InputError(f"{self.label}: {error}; set AWS_REGION or pass --region") from error
+            raise InputError(f"{self.label}: {error}; set AWS_DEFAULT_REGION or pass --region") from error
         if not session.region_name:
-            raise InputError(f"{self.label}: You must specify a region.; set AWS_REGION or pass --region")
+            raise InputError(f"{self.label}: You must specify a region.; set AWS_DEFAULT_REGION or pass --region")
         with cloud_errors(f"{self.label}: no AWS credentials to be had"):
             self._credentials = session.get_credentials()
             if self._credentials is None:

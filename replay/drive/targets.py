@@ -228,7 +228,7 @@ class LambdaTarget:
             session = boto3.Session(aws_access_key_id=key, aws_secret_access_key=secret, region_name=self.region)
             base = session.client("lambda", endpoint_url=self.endpoint_url).meta.endpoint_url
         except (BotoCoreError, ValueError) as error:
-            raise InputError(f"{self.label}: {error}; set AWS_REGION or pass --region") from error
+            raise InputError(f"{self.label}: {error}; set AWS_DEFAULT_REGION or pass --region") from error
         path = f"/2015-03-31/functions/{quote(self.function, safe='')}/invocations"
         query = f"?Qualifier={quote(self.qualifier, safe='')}" if self.qualifier else ""
         return str(base).rstrip("/") + path + query

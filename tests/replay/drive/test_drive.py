@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -409,8 +410,15 @@ class TestLambdaTarget:
         monkeypatch.delenv("AWS_REGION", raising=False)
         monkeypatch.delenv("AWS_DEFAULT_REGION", raising=False)
         monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
-        with pytest.raises(InputError, match="region"):
+        with pytest.raises(InputError, match="region") as caught:
             await LambdaTarget("genai").open()
+        # The variable that the message names is one that the SDK reads.
+        named = re.search(r"set ([A-Z_]+)", str(caught.value))
+        assert named is not None
+        monkeypatch.setenv(named[1], "eu-west-1")
+        target = LambdaTarget("genai")
+        await target.open()
+        await target.close()
 
     @pytest.mark.parametrize("target", ["lambda:genai", "https://abc.lambda-url.us-east-1.on.aws/stream"])
     async def test_credentials_that_cannot_be_had_are_one_line(
