@@ -28,11 +28,13 @@ def make_client(service: str, *, region: str | None = None, endpoint_url: str | 
     ------
     InputError
         No region is configured, or the endpoint is no address.
+    CloudError
+        Credentials are configured, and the program that makes them failed.
     """
     # Imported here, as everywhere in this package: boto3 takes half a second, and `--help` should not.
     import boto3
     from botocore.config import Config
-    from botocore.exceptions import BotoCoreError
+    from botocore.exceptions import BotoCoreError, CredentialRetrievalError
 
     config = Config(
         connect_timeout=CONNECT_TIMEOUT_S,
@@ -42,6 +44,8 @@ def make_client(service: str, *, region: str | None = None, endpoint_url: str | 
     try:
         session = boto3.Session(region_name=region)
         return session.client(cast("Any", service), endpoint_url=endpoint_url, config=config)
+    except CredentialRetrievalError as error:  # with all that the program said, in lines
+        raise CloudError(f"{service}: no AWS credentials to be had: {' '.join(str(error).split())}") from error
     except (BotoCoreError, ValueError) as error:
         raise InputError(f"{service}: {error}; set AWS_DEFAULT_REGION, or give region and endpoint") from error
 

@@ -18,7 +18,7 @@ from yarl import URL
 from replay.bench.server_events import CONTENT_TYPE as EVENT_STREAM
 from replay.bench.server_events import EventReader
 from replay.drive.signing import Signer
-from replay.errors import InputError
+from replay.errors import CloudError, InputError
 from replay.function_urls import is_function_url, region_in
 
 GATEWAY_TIMEOUT_S: Final = 29.0
@@ -221,12 +221,14 @@ class LambdaTarget:
     def _address(self) -> str:
         """Find Lambda's endpoint the way the SDK does."""
         import boto3
-        from botocore.exceptions import BotoCoreError
+        from botocore.exceptions import BotoCoreError, CredentialRetrievalError
 
         try:
             key, secret = self.static_keys or (None, None)
             session = boto3.Session(aws_access_key_id=key, aws_secret_access_key=secret, region_name=self.region)
             base = session.client("lambda", endpoint_url=self.endpoint_url).meta.endpoint_url
+        except CredentialRetrievalError as error:
+            raise CloudError(f"{self.label}: no AWS credentials to be had: {' '.join(str(error).split())}") from error
         except (BotoCoreError, ValueError) as error:
             raise InputError(f"{self.label}: {error}; set AWS_DEFAULT_REGION or pass --region") from error
         path = f"/2015-03-31/functions/{quote(self.function, safe='')}/invocations"
