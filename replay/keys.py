@@ -12,10 +12,12 @@ import re
 import secrets
 import string
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
-from replay.aws import cloud_errors
+from replay.aws import cloud_errors, error_code
 from replay.errors import InputError
 
 ID_LENGTH: Final = 12
@@ -117,7 +119,7 @@ def create(client: Any, table: str, tenant: str, *, valid_s: int | None = None, 
         item["expires_at"] = {"N": str(now + valid_s)}
     if rate is not None:
         item |= {"rate_rps": {"N": str(rate.rate_rps)}, "burst": {"N": str(rate.burst)}}
-    with cloud_errors(f"table {table}: key {key_id} cannot be written"):
+    with cloud_errors(f"table {table}: key {key_id} cannot be written"), _written_once(client, table, key_id, digest):
         client.put_item(TableName=table, Item=item, ConditionExpression="attribute_not_exists(key_id)")
     return NewKey(key_id, tenant, key)
 
@@ -138,7 +140,7 @@ def rotate(client: Any, table: str, key_id: str, *, grace_s: int) -> NewKey:
     if item.get("revoked", {}).get("BOOL"):
         raise InputError(f"key {key_id} is revoked; make a new one")
     key, digest = _new_secret(key_id)
-    with cloud_errors(f"table {table}: key {key_id} cannot be rotated"):
+    with cloud_errors(f"table {table}: key {key_id} cannot be rotated"), _written_once(client, table, key_id, digest):
         client.update_item(
             TableName=table,
             Key={"key_id": {"S": key_id}},
@@ -227,6 +229,20 @@ def _read(client: Any, table: str, key_id: str) -> dict[str, Any]:
     if item is None:
         raise InputError(f"key {key_id} is not in table {table}; `tailcast key list` shows all")
     return item
+
+
+@contextmanager
+def _written_once(client: Any, table: str, key_id: str, digest: str) -> Iterator[None]:
+    """Let a write whose condition failed pass if it was this one: the SDK tries again where an answer was lost."""
+    from botocore.exceptions import ClientError
+
+    try:
+        yield
+    except ClientError as error:
+        if error_code(error) != "ConditionalCheckFailedException":
+            raise
+        if _read(client, table, key_id)["digest"]["S"] != digest:
+            raise
 
 
 def _new_secret(key_id: str) -> tuple[str, str]:
