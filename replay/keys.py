@@ -24,6 +24,8 @@ ID_LENGTH: Final = 12
 SECRET_BYTES: Final = 32
 MAX_RATE_RPS: Final = 10_000
 MAX_GRACE_S: Final = 30 * 86_400
+MAX_VALID_S: Final = 36_500 * 86_400
+"""A century; dates end with the year 9999, and a key beyond them could not be listed."""
 _ID_LETTERS: Final = string.ascii_letters + string.digits
 _TENANT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _KEY_ID: Final = re.compile(rf"[A-Za-z0-9]{{{ID_LENGTH}}}")
@@ -104,8 +106,10 @@ def create(client: Any, table: str, tenant: str, *, valid_s: int | None = None, 
     """
     if not _TENANT.fullmatch(tenant):
         raise InputError(f"tenant={tenant!r} must have 1 to 64 letters, digits, dots, hyphens or underscores")
-    if valid_s is not None and valid_s <= 0:
-        raise InputError(f"valid_s={valid_s} must be above 0")
+    if valid_s is not None and not 0 < valid_s <= MAX_VALID_S:
+        raise InputError(
+            f"valid_s={valid_s} must be above 0 and at most {MAX_VALID_S}; without it, a key does not expire"
+        )
     key_id = "".join(secrets.choice(_ID_LETTERS) for _ in range(ID_LENGTH))
     key, digest = _new_secret(key_id)
     now = int(time.time())

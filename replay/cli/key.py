@@ -32,7 +32,7 @@ def key() -> None:
 @key.command()
 @click.argument("tenant")
 @table_option
-@click.option("--days", type=click.IntRange(min=1), help="Days that the key is good for. Default: for good.")
+@click.option("--days", type=click.IntRange(1, 36_500), help="Days that the key is good for. Default: for good.")
 @rate_option
 @burst_option
 @options.endpoint_url

@@ -8,10 +8,12 @@ from typing import Any
 
 import boto3
 import pytest
+from click.testing import CliRunner
 
 from functions.authorizer.keys import from_item, is_good, parse
 from replay import keys
-from replay.errors import CloudError
+from replay.cli import main
+from replay.errors import CloudError, InputError
 
 TABLE = "keys"
 
@@ -73,3 +75,22 @@ def test_a_key_that_somebody_else_rotates_is_not_given_out(table: Any) -> None:
 
     with pytest.raises(CloudError, match=f"key {made.key_id} cannot be rotated: ConditionalCheckFailedException"):
         keys.rotate(Overtaken(table), TABLE, made.key_id, grace_s=0)
+
+
+@pytest.mark.usefixtures("table")
+def test_keys_with_any_days_that_are_taken_can_be_listed() -> None:
+    options = ["--table", TABLE, "--region", "us-east-1"]
+    too_long = CliRunner().invoke(main, ["key", "create", "acme", "--days", "9999999", *options])
+    assert too_long.exit_code == 2
+    assert "--days" in too_long.stderr
+    made = CliRunner().invoke(main, ["key", "create", "acme", "--days", "36500", *options])
+    assert made.exit_code == 0, made.output
+    listed = CliRunner().invoke(main, ["key", "list", *options])
+    assert listed.exit_code == 0, listed.output
+    assert listed.stdout.count("\n") == 1
+
+
+@pytest.mark.parametrize("valid_s", [0, -1, 9_999_999 * 86_400])
+def test_a_key_cannot_be_valid_for_no_time_or_for_ages(table: Any, valid_s: int) -> None:
+    with pytest.raises(InputError, match=f"valid_s={valid_s} must be above 0 and at most"):
+        keys.create(table, TABLE, "acme", valid_s=valid_s)
