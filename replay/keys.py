@@ -134,7 +134,7 @@ def rotate(client: Any, table: str, key_id: str, *, grace_s: int) -> NewKey:
     Raises
     ------
     InputError
-        No such key, one that is revoked, or a ``grace_s`` outside [0, 30 days].
+        No such key, one that is revoked or has expired, or a ``grace_s`` outside [0, 30 days].
     CloudError
         The table is missing, does not answer, or somebody else rotated the key at the same time.
     """
@@ -143,6 +143,8 @@ def rotate(client: Any, table: str, key_id: str, *, grace_s: int) -> NewKey:
     item = _read(client, table, key_id)
     if item.get("revoked", {}).get("BOOL"):
         raise InputError(f"key {key_id} is revoked; make a new one")
+    if "expires_at" in item and int(item["expires_at"]["N"]) <= time.time():
+        raise InputError(f"key {key_id} has expired, and a new secret would not open either; make a new one")
     key, digest = _new_secret(key_id)
     with cloud_errors(f"table {table}: key {key_id} cannot be rotated"), _written_once(client, table, key_id, digest):
         client.update_item(

@@ -77,6 +77,22 @@ def test_a_key_that_somebody_else_rotates_is_not_given_out(table: Any) -> None:
         keys.rotate(Overtaken(table), TABLE, made.key_id, grace_s=0)
 
 
+@pytest.mark.parametrize(
+    ("update", "why"), [("SET expires_at = :past", "has expired"), ("SET revoked = :yes", "is revoked")]
+)
+def test_a_key_that_no_secret_opens_is_not_rotated(table: Any, update: str, why: str) -> None:
+    made = keys.create(table, TABLE, "acme", valid_s=60)
+    values = {":past": {"N": str(int(time.time()) - 1)}, ":yes": {"BOOL": True}}
+    table.update_item(
+        TableName=TABLE,
+        Key={"key_id": {"S": made.key_id}},
+        UpdateExpression=update,
+        ExpressionAttributeValues={name: value for name, value in values.items() if name in update},
+    )
+    with pytest.raises(InputError, match=f"key {made.key_id} {why}"):
+        keys.rotate(table, TABLE, made.key_id, grace_s=0)
+
+
 @pytest.mark.usefixtures("table")
 def test_keys_with_any_days_that_are_taken_can_be_listed() -> None:
     options = ["--table", TABLE, "--region", "us-east-1"]
