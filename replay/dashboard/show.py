@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from datetime import UTC
 
 import numpy as np
 from rich.box import SIMPLE_HEAD
@@ -19,7 +20,8 @@ _OVER = {"sum": "sum", "mean": "mean", "highest": "highest"}
 
 def print_board(board: Board, out: Console) -> None:
     """Print every version's figures, then those of the function and its API."""
-    span = f"{board.start:%Y-%m-%d %H:%M} to {board.end:%H:%M} UTC"
+    start, end = board.start.astimezone(UTC), board.end.astimezone(UTC)
+    span = f"{start:%Y-%m-%d %H:%M} to {end:%H:%M} UTC"
     out.print(Text(f"{board.function}: {span}", style="bold"))
     for version, roles in board.roles.items():
         _print_lines(f"version {version} ({', '.join(roles)})", board.of_version(version), board, out)

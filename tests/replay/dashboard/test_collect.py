@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from replay.aws import make_client
 from replay.cli import main
 from replay.cloud import LocalCloud
-from replay.dashboard import FIGURES, Scope, Window, collect, scope_of
+from replay.dashboard import FIGURES, Board, Scope, Window, collect, scope_of
 from replay.dashboard.show import print_board
 from replay.errors import CloudError, InputError
 from simulator.terminal import console
@@ -182,6 +182,13 @@ def test_long_windows_are_joined_to_what_fits(local_cloud: LocalCloud, capsys: p
     (row,) = [line for line in capsys.readouterr().out.splitlines() if "throttled by Lambda" in line]
     assert "sum" in row
     assert len(row) < 100
+
+
+def test_a_time_in_another_zone_is_told_in_utc(capsys: pytest.CaptureFixture[str]) -> None:
+    start = datetime.fromisoformat("2026-11-21T10:00:00+05:00")
+    end = datetime(2026, 11, 21, 6, 30, tzinfo=UTC)
+    print_board(Board("f", None, start, end, {}, [], []), console())
+    assert "f: 2026-11-21 05:00 to 06:30 UTC" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
