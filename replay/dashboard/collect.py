@@ -15,6 +15,8 @@ from replay.errors import CloudError, InputError
 
 MAX_PERIODS: Final = 1_440
 """Most periods of one series that are read: a day of minutes."""
+_KEPT_S: Final = ((63 * 86_400, 3_600), (15 * 86_400, 300))
+"""Age from which on → what periods must be multiples of, or no value comes at all (API reference, ``MetricStat``)."""
 _QUERIES_A_CALL: Final = 500
 """``GetMetricData`` takes so many (API reference)."""
 _WEIGHT: Final = "SampleCount"
@@ -27,7 +29,8 @@ class Window:
     Raises
     ------
     InputError
-        An end before the start, a period that CloudWatch does not know, or more periods than are shown.
+        An end before the start, a period that CloudWatch does not know or no longer keeps, or more periods than are
+        shown.
     """
 
     start: datetime
@@ -40,11 +43,17 @@ class Window:
         seconds = (self.end - self.start).total_seconds()
         if seconds <= 0:
             raise InputError(f"--since {self.start.isoformat()} is not in the past")
+        kept_s = next((kept_s for age_s, kept_s in _KEPT_S if seconds >= age_s), 60)
         if seconds / self.period_s > MAX_PERIODS:
-            least = math.ceil(seconds / MAX_PERIODS / 60) * 60
+            least = math.ceil(seconds / MAX_PERIODS / kept_s) * kept_s
             raise InputError(
                 f"--period {self.period_s} makes {seconds / self.period_s:,.0f} periods of the time since "
                 f"{self.start.isoformat()}; give {least} or more"
+            )
+        if self.period_s % kept_s:
+            raise InputError(
+                f"--period {self.period_s} must be a multiple of {kept_s} seconds for a time since "
+                f"{self.start.isoformat()}: CloudWatch keeps no shorter ones so long"
             )
 
 

@@ -184,6 +184,20 @@ def test_long_windows_are_joined_to_what_fits(local_cloud: LocalCloud, capsys: p
     assert len(row) < 100
 
 
+@pytest.mark.parametrize(("days", "least_s", "too_fine_s"), [(14, 840, None), (16, 1_200, 1_260), (70, 7_200, 4_500)])
+def test_the_least_period_that_is_named_is_one_that_cloudwatch_keeps(
+    days: int, least_s: int, too_fine_s: int | None
+) -> None:
+    """AWS: multiples of 300 s from 15 days on, of 3,600 s from 63 days on, or no value at all."""
+    start = NOW - timedelta(days=days)
+    with pytest.raises(InputError, match=f"give {least_s} or more$"):
+        Window(start, NOW, 60)
+    assert Window(start, NOW, least_s).period_s == least_s
+    if too_fine_s is not None:
+        with pytest.raises(InputError, match=f"--period {too_fine_s} must be a multiple of"):
+            Window(start, NOW, too_fine_s)
+
+
 def test_a_time_in_another_zone_is_told_in_utc(capsys: pytest.CaptureFixture[str]) -> None:
     start = datetime.fromisoformat("2026-11-21T10:00:00+05:00")
     end = datetime(2026, 11, 21, 6, 30, tzinfo=UTC)
