@@ -97,16 +97,29 @@ def _range(start: str | None, end: str | None, driven: Trace | None, now: dateti
     from replay.timespan import parse_time
 
     begin = None if start is None else parse_time(start, now=now)
-    finish = now if end is None else parse_time(end, now=now)
+    finish = None if end is None else parse_time(end, now=now)
+    zero = None if driven is None or (begin is not None and finish is not None) else _zero(driven)
     if begin is None:
-        recorded_at = None if driven is None else driven.metadata.recorded_at
-        if driven is None or recorded_at is None:
+        if zero is None:
             raise InputError("give --start, or --client with a trace of tailcast drive")
-        zero = datetime.fromisoformat(recorded_at)
         begin = zero - _AROUND
-        if end is None:
-            finish = zero + timedelta(seconds=float(driven.frame["arrival_s"][-1])) + _AROUND
-    return begin, finish
+    if finish is None and driven is not None and zero is not None:
+        finish = zero + timedelta(seconds=float(driven.frame["arrival_s"][-1])) + _AROUND
+    return begin, finish or now
+
+
+def _zero(driven: Trace) -> datetime | None:
+    """Give the time at which the client's trace begins, None where it does not say."""
+    text = driven.metadata.recorded_at
+    if text is None:
+        return None
+    try:
+        zero = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise InputError(
+            f"--client: the trace's recorded_at is {text!r}, not an ISO 8601 time; give --start and --end"
+        ) from error
+    return zero if zero.tzinfo is not None else zero.replace(tzinfo=UTC)
 
 
 def _ids_that_ran(driven: Trace) -> list[str]:

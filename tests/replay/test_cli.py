@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from replay.cloud import LocalCloud
 from replay.errors import InputError
 from replay.testing import TraceReplayer
 from replay.timespan import parse_time
-from simulator.trace import make_trace, read_trace, write_trace
+from simulator.trace import TraceMetadata, make_trace, read_trace, write_trace
 
 SOURCE = """
 import json, os, time
@@ -96,6 +97,30 @@ def test_recording_a_stretch_of_time_by_itself(function: str, tmp_path: Path) ->
     trace = read_trace(out)
     assert trace.metadata.function == function
     assert trace.frame["client_ms"].null_count() == len(trace)
+
+
+@pytest.mark.usefixtures("in_local_cloud")
+def test_a_recording_with_a_client_ends_with_it_whatever_its_start(function: str, tmp_path: Path) -> None:
+    """What came an hour after the client's last request is not of its drive, and is not read."""
+    seen, out = tmp_path / "seen.parquet", tmp_path / "a.parquet"
+    driven = run("drive", f"lambda:{function}:live", "--rate", "20", "--duration", "1", "--out", seen)
+    assert driven.exit_code == 0, driven.output
+    trace = read_trace(seen)
+    assert trace.metadata.recorded_at is not None
+    began = datetime.fromisoformat(trace.metadata.recorded_at)
+    earlier = replace(trace.metadata, recorded_at=(began - timedelta(hours=1)).isoformat())
+    write_trace(make_trace(trace.frame, earlier), seen)
+    recorded = run("record", "--function", function, "--client", seen, "--start", "-2h", "--out", out, "--settle", "0")
+    assert recorded.exit_code == 4, recorded.output
+    assert "no invocation between" in recorded.stderr
+
+
+def test_a_client_that_does_not_say_when_it_began_is_one_line(tmp_path: Path) -> None:
+    seen, out = tmp_path / "seen.parquet", tmp_path / "a.parquet"
+    write_trace(make_trace(pl.DataFrame({"arrival_s": [0.0]}), TraceMetadata(recorded_at="yesterday")), seen)
+    done = run("record", "--function", "f", "--client", seen, "--out", out)
+    assert (done.exit_code, done.stderr.count("\n")) == (2, 1)
+    assert "recorded_at is 'yesterday'" in done.stderr
 
 
 @pytest.mark.usefixtures("in_local_cloud")
