@@ -32,7 +32,7 @@ _INTERRUPTED = 130
 @click.option("--deadline", "deadline_s", type=float, default=35.0, show_default=True, help="Seconds for one request.")
 @click.option("--max-in-flight", type=int, default=2_000, show_default=True, help="A bound for memory.")
 @click.option("--variant", help="Name to write into the trace.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of arrivals and prompts.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of arrivals and prompts.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Trace to write (Parquet).")
 @options.endpoint_url
 @options.region

@@ -188,6 +188,13 @@ def test_mistakes_are_one_line_and_write_nothing(arguments: list[str], code: int
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_seed_below_0_is_bad_usage(tmp_path: Path) -> None:
+    out = tmp_path / "out.parquet"
+    done = run("drive", "http://127.0.0.1:1/", "--rate", "9", "--duration", "2", "--seed", "-1", "--out", out)
+    assert done.exit_code == 2, done.output
+    assert "--seed" in done.stderr
+
+
 def test_memory_that_runs_out_is_told_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def too_large(*_: object) -> None:
         raise MemoryError("Unable to allocate 247. MiB")
