@@ -80,6 +80,7 @@ def drive(
     else:
         plan = _replayed(arrivals, speed, rate_rps, duration_s, burst_factor)
     arrivals_s = plan.draw(np.random.default_rng(seed))
+    _check_place(out)
     with _shown() as show:
         result = driving.drive(
             where,
@@ -95,6 +96,20 @@ def drive(
     _print(result, out, as_json=as_json)
     if result.interrupted:
         sys.exit(_INTERRUPTED)
+
+
+def _check_place(out: Path) -> None:
+    """Refuse before the load a place that would lose what it measured."""
+    import tempfile
+
+    if out.is_dir():
+        raise InputError(f"--out {out}: is a folder; name a file")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out.parent):
+            pass
+    except OSError as error:
+        raise InputError(f"--out {out}: cannot be written ({error.strerror}); name another file") from error
 
 
 def _generated(

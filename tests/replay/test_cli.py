@@ -188,6 +188,17 @@ def test_mistakes_are_one_line_and_write_nothing(arguments: list[str], code: int
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(("out", "why"), [("", "is a folder"), ("file/seen.parquet", "cannot be written")])
+def test_a_place_that_would_lose_the_trace_is_refused_before_the_load(out: str, why: str, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    arguments = ["drive", "http://127.0.0.1:1/", "--rate", "9", "--duration", "2"]
+    done = run(*arguments, "--out", tmp_path / out)
+    # Nobody listens there: had it been asked, the exit code would be 4.
+    assert done.exit_code == 2, done.output
+    assert why in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
 def test_a_seed_below_0_is_bad_usage(tmp_path: Path) -> None:
     out = tmp_path / "out.parquet"
     done = run("drive", "http://127.0.0.1:1/", "--rate", "9", "--duration", "2", "--seed", "-1", "--out", out)
