@@ -471,6 +471,16 @@ class TestPrompts:
         path.write_text('{"prompt": "one\\ntwo"}\n', encoding="utf-8")
         assert read_prompts(path) == ("one\ntwo",)
 
+    def test_only_line_ends_end_a_line(self, tmp_path: Path) -> None:
+        texts = ("one\u2028two", "three\x85four\x0cfive")
+        plain, json_lines = tmp_path / "a.txt", tmp_path / "a.jsonl"
+        plain.write_text("\r\n".join(texts), encoding="utf-8", newline="")
+        json_lines.write_text(
+            "\n".join(json.dumps({"prompt": text}, ensure_ascii=False) for text in texts), encoding="utf-8"
+        )
+        assert read_prompts(plain) == texts
+        assert read_prompts(json_lines) == texts
+
     @pytest.mark.parametrize(
         ("name", "content", "why"),
         [
