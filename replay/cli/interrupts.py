@@ -16,8 +16,11 @@ def signals_interrupt() -> Iterator[None]:
 
     A second Ctrl-C, from impatience, would cut the teardown short and leave behind just what it is there to end. The
     teardown is bounded. Handlers that do nothing, not SIG_IGN: processes started later would inherit that.
+
+    A SIGHUP that is ignored stays so: ``nohup`` says that the command is to outlive its terminal.
     """
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    hangs_up = signal.getsignal(signal.SIGHUP) != signal.SIG_IGN
+    numbers = (signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hangs_up else []))
     interrupted = False
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
