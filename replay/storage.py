@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 from replay.errors import InputError
 
 _SAME_NAME: Final = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_REGION")
+_ENDPOINT: Final = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
+"""The first that is set counts, as for the SDK."""
 _LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
 _TIMEOUT: Final = "30s"
 
@@ -21,18 +23,25 @@ def storage_options(environment: Mapping[str, str]) -> dict[str, str]:
     Raises
     ------
     InputError
-        ``AWS_ENDPOINT_URL`` is plain HTTP to another machine: the trace would cross the network in the clear.
+        The endpoint that is set is no address, or plain HTTP to another machine: the trace would cross the network in
+        the clear.
     """
     options = {name.lower(): environment[name] for name in _SAME_NAME if environment.get(name)}
     if "aws_region" not in options and environment.get("AWS_DEFAULT_REGION"):
         options["aws_region"] = environment["AWS_DEFAULT_REGION"]
     options |= {"timeout": _TIMEOUT, "connect_timeout": "5s"}
-    endpoint = environment.get("AWS_ENDPOINT_URL_S3") or environment.get("AWS_ENDPOINT_URL")
-    if endpoint:
-        url = urlsplit(endpoint)
+    name = next((name for name in _ENDPOINT if environment.get(name)), None)
+    if name is not None:
+        endpoint = environment[name]
+        try:
+            url = urlsplit(endpoint)
+        except ValueError as error:
+            raise InputError(f"{name}={endpoint}: not an address ({error})") from error
+        if url.scheme not in ("http", "https") or not url.hostname:
+            raise InputError(f"{name}={endpoint}: not an address; it begins with https://, or on loopback with http://")
         if url.scheme == "http":
             if url.hostname not in _LOOPBACK:
-                raise InputError(f"AWS_ENDPOINT_URL={endpoint}: plain HTTP is for loopback only; use an https address")
+                raise InputError(f"{name}={endpoint}: plain HTTP is for loopback only; use an https address")
             options["aws_allow_http"] = "true"
         options["aws_endpoint_url"] = endpoint
     return options

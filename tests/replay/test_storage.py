@@ -105,8 +105,16 @@ def test_a_forecast_from_storage_is_that_from_files(
 def test_plain_http_is_for_loopback_only(name: str) -> None:
     assert storage_options({name: "http://127.0.0.1:4566"})["aws_allow_http"] == "true"
     assert "aws_allow_http" not in storage_options({name: "https://s3.example.com"})
-    with pytest.raises(InputError, match=r"http://s3\.example\.com: plain HTTP is for loopback only"):
+    with pytest.raises(InputError, match=rf"^{name}=http://s3\.example\.com: plain HTTP is for loopback only"):
         storage_options({name: "http://s3.example.com"})
+
+
+@pytest.mark.parametrize("address", ["localhost:4566", "127.0.0.1:4566", "http://[::1", "http://", "ftp://localhost"])
+def test_an_endpoint_that_is_no_address_is_one_line(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", address)
+    done = CliRunner().invoke(main, ["trace", "show", ADDRESS])
+    assert (done.exit_code, done.stderr.count("\n")) == (2, 1)
+    assert done.stderr.startswith(f"error: AWS_ENDPOINT_URL={address}: not an address")
 
 
 def test_region_and_keys() -> None:
