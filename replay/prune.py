@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from replay.aws import cloud_errors
+from replay.aws import cloud_errors, error_code
 from replay.errors import InputError
 
 
@@ -67,6 +67,8 @@ def prune(client: Any, plan: PrunePlan) -> tuple[str, ...]:
     CloudError
         A version cannot be deleted; those before it are.
     """
+    from botocore.exceptions import ClientError
+
     deleted: list[str] = []
     for version in plan.deleted:
         # A rollout may have begun since the plan was made, and Lambda deletes a version under its provisioned
@@ -74,7 +76,12 @@ def prune(client: Any, plan: PrunePlan) -> tuple[str, ...]:
         with cloud_errors(f"function {plan.function}: version {version} cannot be deleted"):
             if version in _in_use(client, plan.function):
                 continue
-            client.delete_function(FunctionName=plan.function, Qualifier=version)
+            try:
+                client.delete_function(FunctionName=plan.function, Qualifier=version)
+            except ClientError as error:
+                # Gone is what was wanted: the SDK tries again where an answer was lost, and others prune too.
+                if error_code(error) != "ResourceNotFoundException":
+                    raise
         deleted.append(version)
     return tuple(deleted)
 

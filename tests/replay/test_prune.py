@@ -61,6 +61,17 @@ def test_the_command_asks_shows_and_deletes(local_cloud: LocalCloud) -> None:
     assert versions(local_cloud, function) == ["2"]
 
 
+def test_a_version_that_is_gone_already_does_not_stop_the_others(local_cloud: LocalCloud) -> None:
+    """Another prune was faster, or the answer to the SDK's first try was lost."""
+    client, function = local_cloud.client("lambda"), deploy(local_cloud)
+    for number in range(2, 5):
+        change(local_cloud, function, str(number))
+    plan = plan_prune(client, function, keep=1)
+    client.delete_function(FunctionName=function, Qualifier="1")
+    assert prune(client, plan) == ("1", "2", "3")
+    assert versions(local_cloud, function) == ["4"]
+
+
 def test_the_newest_version_is_never_given_up(local_cloud: LocalCloud) -> None:
     with pytest.raises(InputError, match="keep=0"):
         plan_prune(local_cloud.client("lambda"), "any", keep=0)
