@@ -17,6 +17,7 @@ from yarl import URL
 
 from replay.bench.server_events import CONTENT_TYPE as EVENT_STREAM
 from replay.bench.server_events import EventReader
+from replay.cloud.lambda_plane.forking import raise_descriptor_limit
 from replay.drive.signing import Signer
 from replay.errors import CloudError, InputError
 from replay.function_urls import is_function_url, region_in
@@ -265,6 +266,8 @@ def parse_target(text: str, *, region: str | None = None, endpoint_url: str | No
 
 
 def _new_session() -> aiohttp.ClientSession:
+    # The usual soft limits are below what may be in flight, and what they refuse would count as the target's errors.
+    raise_descriptor_limit()
     connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE_S)
     # The driver sets each request's deadline itself, from the intended start.
     return aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=None))

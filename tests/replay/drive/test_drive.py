@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import re
+import resource
 import signal
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -188,6 +189,23 @@ async def test_what_cannot_be_sent_is_counted(serve: Callable[[Handler], Awaitab
     result = await drive_async(HttpTarget(await serve(answer)), np.linspace(0, 0.1, 10), max_in_flight=3)
     assert (len(result.trace), result.unsent) == (3, 7)
     assert "7 of 10 requests were not sent" in " ".join(result.warnings())
+
+
+async def test_open_files_do_not_bound_what_is_in_flight(serve: Callable[[Handler], Awaitable[str]]) -> None:
+    """A soft limit of the system's below it, as is usual, is raised; it is this machine's and not the target's."""
+
+    async def answer(request: web.Request) -> web.Response:
+        await asyncio.sleep(0.5)
+        return web.Response()
+
+    url = await serve(answer)
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(list(Path("/dev/fd").iterdir())) + 40, before[1]))
+    try:
+        result = await drive_async(HttpTarget(url), np.linspace(0.0, 0.1, 100))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    assert result.status_counts() == {"ok": 100}
 
 
 async def test_connections_are_used_again(serve: Callable[[Handler], Awaitable[str]]) -> None:
