@@ -42,7 +42,7 @@ def read_prompts(path: str | Path) -> tuple[str, ...]:
     source = Path(path)
     try:
         # Not splitlines(): to that, a line ends at U+2028 and the like too, which JSON allows inside of a text.
-        lines = source.read_text(encoding="utf-8").split("\n")
+        lines = source.read_text(encoding="utf-8-sig").split("\n")
     except FileNotFoundError as error:
         raise InputError(f"{source}: no such prompt file") from error
     except (OSError, UnicodeDecodeError) as error:

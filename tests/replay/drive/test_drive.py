@@ -489,6 +489,12 @@ class TestPrompts:
         path.write_text('{"prompt": "one\\ntwo"}\n', encoding="utf-8")
         assert read_prompts(path) == ("one\ntwo",)
 
+    @pytest.mark.parametrize(("name", "content"), [("a.txt", "one\n"), ("a.jsonl", '{"prompt": "one"}\n')])
+    def test_a_byte_order_mark_is_no_part_of_a_prompt(self, tmp_path: Path, name: str, content: str) -> None:
+        path = tmp_path / name
+        path.write_text(content, encoding="utf-8-sig")
+        assert read_prompts(path) == ("one",)
+
     def test_only_line_ends_end_a_line(self, tmp_path: Path) -> None:
         texts = ("one\u2028two", "three\x85four\x0cfive")
         plain, json_lines = tmp_path / "a.txt", tmp_path / "a.jsonl"
