@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final, cast
 
@@ -12,10 +13,20 @@ CONNECT_TIMEOUT_S: Final = 5.0
 READ_TIMEOUT_S: Final = 20.0
 ATTEMPTS: Final = 5
 """Tries of one call, the first counted; the delays between them are botocore's (standard mode)."""
+_PAGE: Final = re.compile(rb"\s*<(!doctype\s+html|html)\b", re.IGNORECASE)
 
 
-def make_client(service: str, *, region: str | None = None, endpoint_url: str | None = None) -> Any:
-    """Make a boto3 client with the ordinary credential chain, short time-outs and bounded retries.
+def make_client(
+    service: str,
+    *,
+    region: str | None = None,
+    endpoint_url: str | None = None,
+    connect_timeout_s: float = CONNECT_TIMEOUT_S,
+    read_timeout_s: float = READ_TIMEOUT_S,
+    attempts: int = ATTEMPTS,
+    static_keys: tuple[str, str] | None = None,
+) -> Any:
+    """Make a boto3 client with short time-outs and bounded retries.
 
     Parameters
     ----------
@@ -23,11 +34,15 @@ def make_client(service: str, *, region: str | None = None, endpoint_url: str | 
         ``lambda``, ``logs``, …
     region, endpoint_url
         None for what the environment and the AWS configuration say.
+    connect_timeout_s, read_timeout_s, attempts
+        Of one try, and how many there may be.
+    static_keys
+        Access key and secret; None for the ordinary credential chain.
 
     Raises
     ------
     InputError
-        No region is configured, or the endpoint is no address.
+        No region is configured, the endpoint is no address, or there is no such profile.
     CloudError
         Credentials are configured, and the program that makes them failed.
     """
@@ -37,17 +52,33 @@ def make_client(service: str, *, region: str | None = None, endpoint_url: str | 
     from botocore.exceptions import BotoCoreError, CredentialRetrievalError
 
     config = Config(
-        connect_timeout=CONNECT_TIMEOUT_S,
-        read_timeout=READ_TIMEOUT_S,
-        retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
+        connect_timeout=connect_timeout_s,
+        read_timeout=read_timeout_s,
+        retries={"mode": "standard", "total_max_attempts": attempts},
     )
+    key, secret = static_keys or (None, None)
     try:
-        session = boto3.Session(region_name=region)
-        return session.client(cast("Any", service), endpoint_url=endpoint_url, config=config)
+        session = boto3.Session(aws_access_key_id=key, aws_secret_access_key=secret, region_name=region)
+        client = session.client(cast("Any", service), endpoint_url=endpoint_url, config=config)
     except CredentialRetrievalError as error:  # with all that the program said, in lines
         raise CloudError(f"{service}: no AWS credentials to be had: {' '.join(str(error).split())}") from error
     except (BotoCoreError, ValueError) as error:
-        raise InputError(f"{service}: {error}; set AWS_DEFAULT_REGION, or give region and endpoint") from error
+        raise InputError(
+            f"{service}: {error}; set AWS_DEFAULT_REGION or AWS_PROFILE, or give region and endpoint"
+        ) from error
+    client.meta.events.register_first("before-parse", _refuse_pages(client.meta.endpoint_url))
+    return client
+
+
+def _refuse_pages(endpoint_url: str) -> Callable[..., None]:
+    """Give what refuses an answer that is a web page: another server's, whose figures would all be missing."""
+
+    def refuse(response_dict: Mapping[str, Any], **_: object) -> None:
+        body = response_dict.get("body", b"")
+        if response_dict["status_code"] < 500 and isinstance(body, bytes) and _PAGE.match(body):
+            raise CloudError(f"{endpoint_url}: answers with a web page, not as AWS does; check the endpoint's address")
+
+    return refuse
 
 
 @contextmanager

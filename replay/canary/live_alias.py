@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from replay.aws import cloud_errors, error_code
+from replay.aws import cloud_errors, error_code, make_client
 from replay.canary.errors import ForeignChangeError
 from replay.shift import AliasState, read_alias
 
@@ -24,23 +24,14 @@ def quick_client(
     attempts: int = 1,
 ) -> Any:
     """Make a boto3 client that answers or fails within a few seconds; the controller itself tries again."""
-    import boto3
-    from botocore.config import Config
-    from botocore.exceptions import BotoCoreError
-
-    from replay.errors import InputError
-
-    config = Config(
-        connect_timeout=CONNECT_TIMEOUT_S,
-        read_timeout=read_timeout_s,
-        retries={"mode": "standard", "total_max_attempts": attempts},
+    return make_client(
+        service,
+        region=region,
+        endpoint_url=endpoint_url,
+        connect_timeout_s=CONNECT_TIMEOUT_S,
+        read_timeout_s=read_timeout_s,
+        attempts=attempts,
     )
-    try:
-        # boto3's stubs have a literal for every service; ours is a parameter.
-        client: Any = boto3.Session(region_name=region).client(service, endpoint_url=endpoint_url, config=config)  # type: ignore[call-overload]
-    except (BotoCoreError, ValueError) as error:
-        raise InputError(f"{service}: {error}; set AWS_DEFAULT_REGION, or give region and endpoint") from error
-    return client
 
 
 @dataclass(frozen=True)

@@ -8,14 +8,15 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
-import boto3
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from replay.aws import make_client
 from replay.errors import CloudError, InputError
 
 LIVE: Final = "live"
 CONNECT_TIMEOUT_S: Final = 5.0
+_READ_TIMEOUT_S: Final = 30.0
+_ATTEMPTS: Final = 3
 _FOREIGN: Final = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN")
 """Variables of a real account's credentials, which have no meaning to a local cloud."""
 
@@ -123,17 +124,11 @@ class Target:
         InputError
             The AWS configuration has no such profile, or the region or the endpoint is none.
         """
-        config = Config(
-            connect_timeout=CONNECT_TIMEOUT_S, read_timeout=30, retries={"mode": "standard", "total_max_attempts": 3}
+        return make_client(
+            service,
+            region=region,
+            endpoint_url=self.endpoint_url,
+            read_timeout_s=_READ_TIMEOUT_S,
+            attempts=_ATTEMPTS,
+            static_keys=None if self.endpoint_url is None else ("local", "local"),
         )
-        local: dict[str, Any] = {}
-        if self.endpoint_url is not None:
-            local = {
-                "endpoint_url": self.endpoint_url,
-                "aws_access_key_id": "local",
-                "aws_secret_access_key": "local",
-            }
-        try:
-            return boto3.client(service, region_name=region, config=config, **local)
-        except (BotoCoreError, ValueError) as error:
-            raise InputError(f"{service}: {error}; correct AWS_PROFILE, the region or the endpoint") from None

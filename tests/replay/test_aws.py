@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -51,3 +53,64 @@ def test_a_program_for_credentials_that_fails_is_one_line(
     assert done.stderr.count("\n") == 1
     assert "no AWS credentials to be had" in done.stderr
     assert "no sign-in sign in first" in done.stderr
+
+
+class _Page(BaseHTTPRequestHandler):
+    """A web server that knows nothing of AWS."""
+
+    def do_GET(self) -> None:
+        body = b"<!DOCTYPE html><html><body>Welcome</body></html>"
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_POST(self) -> None:
+        self.do_GET()
+
+    def do_PUT(self) -> None:
+        self.do_GET()
+
+    def log_message(self, *_: object) -> None:
+        return
+
+
+@pytest.fixture
+def no_aws() -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Page)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["shift", "--function", "f", "--weight", "10%"],
+        ["prune", "--function", "f"],
+        ["key", "list", "--table", "t"],
+        ["key", "create", "acme", "--table", "t"],
+        ["dashboard", "show", "--function", "f"],
+        ["record", "--function", "f", "--start", "-1h", "--out", "OUT"],
+        ["canary", "status", "--function", "f"],
+        ["canary", "abort", "--function", "f", "--to-version", "1"],
+    ],
+)
+def test_an_endpoint_that_is_no_aws_is_one_line(
+    command: list[str], no_aws: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    monkeypatch.chdir(tmp_path)
+    out = [str(tmp_path / "seen.parquet") if each == "OUT" else each for each in command]
+    done = CliRunner().invoke(main, [*out, "--endpoint-url", no_aws, "--region", "us-east-1"])
+    assert done.exit_code == 4, done.output
+    assert f"{no_aws}: answers with a web page, not as AWS does" in done.stderr
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr

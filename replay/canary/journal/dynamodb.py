@@ -17,6 +17,7 @@ from replay.aws import error_code
 from replay.canary.errors import JournalDownError, LeaseHeldError, LeaseLostError
 from replay.canary.journal.memory import held_message, lost_message, taken_message
 from replay.canary.journal.model import Command, Lease, Line
+from replay.errors import CloudError
 
 DEFAULT_TABLE: Final = "tailcast-canary"
 _WAITER: Final = {"Delay": 1, "MaxAttempts": 30}
@@ -286,6 +287,8 @@ class DynamoJournal:
         except (ClientError, BotoCoreError) as error:
             reason = " ".join(str(error).split())
             raise JournalDownError(f"journal {self._table} ({self._scope}): {doing}: {reason}") from error
+        except CloudError as error:
+            raise JournalDownError(f"journal {self._table} ({self._scope}): {doing}: {error}") from error
 
 
 def _lease(item: dict[str, Any]) -> Lease:
