@@ -91,7 +91,7 @@ def parse_arm(text: str, base: Arm | None = None) -> Arm:
         if not equals or name is None:
             raise InputError(f"arm {text!r}: {part!r} is not KEY=VALUE with a KEY of {', '.join(_FIELDS)}")
         value = value.strip()
-        if name.endswith("_tokens") and not value.isdigit():
+        if name.endswith("_tokens") and not value.isdecimal():
             raise InputError(f"arm {text!r}: {key} {value!r} must be a whole number")
         values[name] = int(value) if name.endswith("_tokens") else value
     return replace(base or Arm(), **values)

@@ -41,6 +41,12 @@ class Benchmark:
     endpoint: Endpoint = field(default_factory=Endpoint)
     max_in_flight: int = 200
 
+    def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise InputError(f"benchmark: seed {self.seed!r} must be 0 or more")
+        if self.max_in_flight < 1:
+            raise InputError(f"benchmark: max_in_flight {self.max_in_flight!r} must be at least 1")
+
     def price_list(self) -> PriceList:
         """Give the token prices of the targets."""
         prices = PriceList(load_prices(self.prices), self.targets)

@@ -10,6 +10,8 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
+from replay.errors import InputError
+
 RENEW: Final = "; renew the credentials"
 
 
@@ -28,21 +30,28 @@ class Endpoint:
     """What a call raises when it fails."""
 
     def client(self, service: str, region: str) -> Any:
-        """Make a client. Retries are off: a benchmark counts attempts, it does not hide them."""
-        # A session of its own: the default one keeps the credentials of its first use for the process's life.
-        # boto3's stubs have a literal for every service; ours is a parameter.
-        return boto3.session.Session().client(  # type: ignore[call-overload]  # stubs know literal names
-            service,
-            region_name=region,
-            endpoint_url=self.endpoint_url,
-            config=Config(
-                connect_timeout=self.connect_timeout_s,
-                read_timeout=self.read_timeout_s,
-                retries={"total_max_attempts": 1, "mode": "standard"},
-                # Never compress or checksum more than the service asks for: it would be measured as latency.
-                request_checksum_calculation="when_required",
-            ),
+        """Make a client. Retries are off: a benchmark counts attempts, it does not hide them.
+
+        Raises
+        ------
+        InputError
+            The endpoint or the region is none.
+        """
+        config = Config(
+            connect_timeout=self.connect_timeout_s,
+            read_timeout=self.read_timeout_s,
+            retries={"total_max_attempts": 1, "mode": "standard"},
+            # Never compress or checksum more than the service asks for: it would be measured as latency.
+            request_checksum_calculation="when_required",
         )
+        try:
+            # A session of its own: the default one keeps the credentials of its first use for the process's life.
+            # boto3's stubs have a literal for every service; ours is a parameter.
+            return boto3.session.Session().client(  # type: ignore[call-overload]  # stubs know literal names
+                service, region_name=region, endpoint_url=self.endpoint_url, config=config
+            )
+        except (BotoCoreError, ValueError) as error:
+            raise InputError(f"{service}: {error}; give another region or endpoint") from error
 
     @staticmethod
     def is_expired(error: str | None) -> bool:

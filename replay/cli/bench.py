@@ -262,7 +262,7 @@ def _numbers(name: str, values: tuple[str, ...]) -> list[Any]:
     if not name.endswith("_tokens"):
         return list(values)
     for value in values:
-        if not value.isdigit():
+        if not value.isdecimal():
             raise InputError(f"--{name.replace('_', '-')}: {value!r} must be a whole number of tokens")
     return [int(value) for value in values]
 

@@ -139,6 +139,9 @@ def test_models_are_listed_with_what_one_must_know(streams: RunningStreams) -> N
         (("x", "x"), "two targets have one name"),
         (("x", "--arm", "cold"), "is not KEY=VALUE"),
         (("x", "--arrivals", "missing.parquet"), "missing.parquet"),
+        (("x", "--seed", "-1"), "seed -1 must be 0 or more"),
+        (("x", "--rate", "5", "--max-in-flight", "0"), "max_in_flight 0 must be at least 1"),
+        (("x", "--input-tokens", "²"), "--input-tokens: '²' must be a whole number"),
     ],
 )
 def test_a_users_mistake_is_one_line(streams: RunningStreams, arguments: tuple[str, ...], why: str) -> None:
@@ -147,6 +150,15 @@ def test_a_users_mistake_is_one_line(streams: RunningStreams, arguments: tuple[s
     assert why in done.output
     assert done.output.startswith("error: ")
     assert len(done.output.splitlines()) == 1
+
+
+@pytest.mark.parametrize("command", [("run", "x", "--region", "us-east-1"), ("models", "--regions", "us-east-1")])
+def test_an_endpoint_that_is_none_is_one_line(command: tuple[str, ...], tmp_path: Path) -> None:
+    out = ("--out", str(tmp_path / "run")) if command[0] == "run" else ()
+    done = bench(*command, *out, "--endpoint-url", "localhost")
+    assert done.exit_code == 2
+    assert done.output.splitlines()[-1].startswith("error: bedrock")
+    assert "Invalid endpoint: localhost" in done.output
 
 
 def test_a_run_in_which_nothing_was_answered_fails_but_is_kept(streams: RunningStreams, tmp_path: Path) -> None:
