@@ -132,6 +132,8 @@ def run(
     folder = out or Path("runs") / f"bench-{datetime.now(UTC):%Y%m%d-%H%M%S}"
     if (folder / "run.json").exists():
         raise InputError(f"{folder}: holds a run already; choose another folder with --out")
+    # Before anything is paid for: a place that cannot be written would lose what was measured.
+    folder.mkdir(parents=True, exist_ok=True)
     from replay.bench.live import shown
 
     with shown(benchmark, expected) as on_progress:

@@ -152,6 +152,18 @@ def test_a_users_mistake_is_one_line(streams: RunningStreams, arguments: tuple[s
     assert len(done.output.splitlines()) == 1
 
 
+def test_a_place_that_cannot_be_written_is_said_before_anything_is_paid_for(
+    streams: RunningStreams, tmp_path: Path
+) -> None:
+    streams.put({"models": {"quick.model": QUICK}})
+    out = tmp_path / "notes.txt"
+    out.write_text("no folder")
+    done = bench("run", "quick.model", "--requests", "2", "--out", str(out), *at(streams))
+    assert done.exit_code == 2
+    assert str(out) in done.output
+    assert streams.service._draws == {}
+
+
 @pytest.mark.parametrize("command", [("run", "x", "--region", "us-east-1"), ("models", "--regions", "us-east-1")])
 def test_an_endpoint_that_is_none_is_one_line(command: tuple[str, ...], tmp_path: Path) -> None:
     out = ("--out", str(tmp_path / "run")) if command[0] == "run" else ()
