@@ -135,7 +135,8 @@ class Runner:
             if not self._stop.is_set() and (estimate := self._reserve(item)) is not None:
                 self._keep(self._one(item, "first", stage.load, None, started_s, estimate), progress)
                 progress.done += 1
-        reading = {(item.target.label, item.key): item for item in stage.items if item.arm.cache == "read"}
+        # By cell: prompts of another length have another prefix, which the others' warm-up does not write.
+        reading = {item.cell: item for item in stage.items if item.arm.cache == "read"}
         for item in reading.values():
             if not self._stop.is_set() and (estimate := self._reserve(item)) is not None:
                 self._keep(self._one(item, "warmup", stage.load, None, started_s, estimate), progress)

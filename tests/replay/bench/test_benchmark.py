@@ -89,6 +89,14 @@ def test_the_prompt_cache_is_off_written_read_or_not_reached(streams: RunningStr
     assert cells["cache=read"].cache_hit_share == 1.0
 
 
+def test_each_arm_that_reads_the_cache_has_a_prefix_that_was_written(streams: RunningStreams) -> None:
+    streams.put({"models": {"amazon.nova-test": {**CACHER, "cache_minimum_tokens": 1024}}})
+    arms = [Arm(cache="read", input_tokens=tokens, output_tokens=5) for tokens in (1200, 2000)]
+    run = run_benchmark(benchmark(streams, *arms, targets=("amazon.nova-test",), requests=4))
+    assert [(m.arm, m.cache_read_tokens) for m in run.measured() if not m.cache_read_tokens] == []
+    assert {cell.cache_hit_share for cell in summarise(run).cells} == {1.0}
+
+
 def test_first_requests_stand_apart(streams: RunningStreams) -> None:
     streams.put({"models": {"quick.model": {**QUICK, "first_ttft_ms": 400}}})
     run = run_benchmark(benchmark(streams, SHORT))
