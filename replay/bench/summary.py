@@ -143,7 +143,7 @@ def summarise(run: Run) -> Summary:
     """Summarise a run."""
     groups = by_cell(run.measured())
     firsts = {m.cell: m for m in run.measurements if m.phase == "first"}
-    cells = tuple(_cell(cell, run.label(cell), rows, firsts.get(cell)) for cell, rows in groups.items())
+    cells = tuple(_cell(cell, run, rows, firsts.get(cell)) for cell, rows in groups.items())
     samples = {run.label(cell): rows for cell, rows in groups.items()}
     comparisons = tuple(
         compare_cells(samples, metric, figure) for metric in ("ttft_ms", "total_ms") for figure in ("p50", "mean")
@@ -195,12 +195,12 @@ def to_json(summary: Summary) -> dict[str, Any]:
     return plain
 
 
-def _cell(cell: Cell, label: str, rows: Sequence[Measurement], first: Measurement | None) -> CellSummary:
+def _cell(cell: Cell, run: Run, rows: Sequence[Measurement], first: Measurement | None) -> CellSummary:
     target, arm, load = cell
     ok = [m for m in rows if m.status == "ok"]
     metrics = {metric: found for metric in METRICS if (found := _metric(metric, ok)) is not None}
     reads = [m.cache_read_tokens for m in ok if m.cache_read_tokens is not None]
-    could_hit = "cache=read" in arm or any(reads)
+    could_hit = run.arms[arm].cache == "read" or any(reads)
     costs = [m.cost_usd for m in rows]
     known = [cost for cost in costs if cost is not None]
     delays = [m.dispatch_delay_ms for m in rows]
@@ -214,7 +214,7 @@ def _cell(cell: Cell, label: str, rows: Sequence[Measurement], first: Measuremen
         target=target,
         arm=arm,
         load=load,
-        label=label,
+        label=run.label(cell),
         requests=len(rows),
         statuses=dict(Counter(m.status for m in rows)),
         errors=dict(Counter(m.error for m in rows if m.error)),
@@ -296,7 +296,7 @@ def _notes(cells: Sequence[CellSummary], run: Run) -> list[str]:
                     f"{label}: {len(metric.outliers)} outlier{'s' if len(metric.outliers) > 1 else ''} in "
                     f"{METRICS[metric.metric]} ({shown}), all kept"
                 )
-        if cell.cache_hit_share is not None and "cache=read" in cell.arm and cell.cache_hit_share < 1:
+        if cell.cache_hit_share is not None and run.arms[cell.arm].cache == "read" and cell.cache_hit_share < 1:
             notes.append(f"{label}: only {cell.cache_hit_share:.0%} of the requests found the prompt cache")
     return notes
 

@@ -149,6 +149,20 @@ def test_cells_are_summarised_and_ranked() -> None:
     assert reading.cache_hit_share == 1.0
 
 
+def test_a_cache_that_was_to_be_read_and_never_was_is_said() -> None:
+    whole = make_run(8)
+    (label,) = arms = arm_labels([Arm(cache="read")])  # the only arm: its label does not say what it is
+    missed = [
+        replace(m, arm=label, cache_read_tokens=0)
+        for m in whole.measurements
+        if m.cell == ("profile", next(iter(ARMS)), LOADS[0])
+    ]
+    run = replace(whole, arms=arms, targets=TARGETS[:1], loads=LOADS[:1], measurements=tuple(missed))
+    summary = summarise(run)
+    assert [cell.cache_hit_share for cell in summary.cells] == [0.0]
+    assert any("only 0% of the requests found the prompt cache" in note for note in summary.notes)
+
+
 def test_outliers_are_named_and_kept() -> None:
     run = make_run()
     first = run.measurements[0]
