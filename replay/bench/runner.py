@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gc
 import math
+import secrets
 import sys
 import threading
 import time
@@ -84,6 +85,8 @@ class Runner:
         self._limit = limit
         self._max_in_flight = max_in_flight
         self._on_progress = on_progress or (lambda _: None)
+        # Begins every prompt: a run that is made again within the cache's life must not meet what the first one wrote.
+        self._own = secrets.token_hex(4)
         self._stop = threading.Event()
         self._over_limit = False
         self._expired = False
@@ -253,7 +256,7 @@ class Runner:
                 time.sleep(moment - now_s)
             return moment
 
-        request = Request(item.target, item.arm, item.key)
+        request = Request(item.target, item.arm, f"{self._own}/{item.key}")
         outcome = self._caller.call(request, wait_until)
         start_s = moment if moment is not None else outcome.called_s
         measurement = make_measurement(item, phase, load.label, outcome, start_s, started_s, self._prices)

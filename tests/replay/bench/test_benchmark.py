@@ -89,6 +89,15 @@ def test_the_prompt_cache_is_off_written_read_or_not_reached(streams: RunningStr
     assert cells["cache=read"].cache_hit_share == 1.0
 
 
+def test_a_second_run_of_one_seed_sends_prefixes_never_sent_before(streams: RunningStreams) -> None:
+    streams.put({"models": {"amazon.nova-test": {**CACHER, "cache_minimum_tokens": 1024}}})
+    writing = benchmark(
+        streams, Arm(cache="write", input_tokens=1200, output_tokens=5), targets=("amazon.nova-test",), requests=3
+    )
+    for _ in range(2):
+        assert [m.cache_read_tokens for m in run_benchmark(writing).measured()] == [0, 0, 0]
+
+
 def test_each_arm_that_reads_the_cache_has_a_prefix_that_was_written(streams: RunningStreams) -> None:
     streams.put({"models": {"amazon.nova-test": {**CACHER, "cache_minimum_tokens": 1024}}})
     arms = [Arm(cache="read", input_tokens=tokens, output_tokens=5) for tokens in (1200, 2000)]
