@@ -120,7 +120,9 @@ class Runner:
             reason = f"spend limit reached; {progress.planned - progress.done} requests were not sent"
         elif self._expired:
             reason = f"the credentials expired; {progress.planned - progress.done} requests were not sent"
-        ordered = tuple(sorted(progress.measurements, key=lambda m: (m.intended_s, m.sequence)))
+        # Once each: an interrupt while one is noted leaves it among those that are still to be collected.
+        once = {id(m): m for m in progress.measurements}.values()
+        ordered = tuple(sorted(once, key=lambda m: (m.intended_s, m.sequence)))
         return Ended(ordered, reason, tuple(self._warnings))
 
     def _prepare(self, stage: Stage, progress: Progress, started_s: float) -> None:

@@ -273,6 +273,21 @@ def test_an_interrupted_run_keeps_what_it_has(streams: RunningStreams) -> None:
     assert {m.status for m in ended.measurements} == {"ok"}
 
 
+def test_a_request_that_an_interrupt_finds_half_noted_counts_once(streams: RunningStreams) -> None:
+    streams.put({"models": {"quick.model": QUICK}})
+    wanted = benchmark(streams, SHORT, requests=40)
+
+    def interrupt_once(progress: Progress) -> None:
+        if progress.done == 6:
+            raise KeyboardInterrupt
+
+    run = run_benchmark(wanted, on_progress=interrupt_once)
+    assert run.ended == "interrupted"
+    sequences = [m.sequence for m in run.measurements]
+    assert 6 <= len(sequences) < 40
+    assert len(set(sequences)) == len(sequences)
+
+
 def test_an_interrupted_run_breaks_what_hangs(streams: RunningStreams) -> None:
     streams.put({"models": {"slow.model": {**QUICK, "ttft_ms": [60_000]}}})
     hanging = benchmark(streams, SHORT, targets=("slow.model",), requests=4)
