@@ -38,6 +38,8 @@ _TOKENS = {
     "cacheWriteInputTokens": ("cache_write_tokens", "cacheWriteInputTokens"),
 }
 
+_LARGEST_FIGURE = 1e15
+"""Whole numbers are exact up to here; no token count, cost or time comes near."""
 _MESSAGES = ("message", "Message", "errorMessage", "error")
 
 
@@ -164,10 +166,11 @@ def _read_events(response: ArrivingResponse, outcome: Outcome) -> None:
     elif reader.done is None:
         outcome.status, outcome.error = "error", "the stream ended before its done event"
     else:
-        outcome.stop_reason = reader.done.get("stop_reason")
+        stop_reason = reader.done.get("stop_reason")
+        outcome.stop_reason = stop_reason if isinstance(stop_reason, str) else None
         outcome.usage = _usage(reader.done)
-        outcome.server_ms = reader.done.get("total_execution_ms")
-        outcome.cost_usd = reader.done.get("cost_usd")
+        outcome.server_ms = _number(reader.done.get("total_execution_ms"))
+        outcome.cost_usd = _number(reader.done.get("cost_usd"))
 
 
 def _read_answer(http_status: int, body: bytes, outcome: Outcome) -> None:
@@ -186,20 +189,24 @@ def _read_answer(http_status: int, body: bytes, outcome: Outcome) -> None:
             outcome.error = f"{outcome.error}{RENEW}"
         return
     outcome.usage = _usage(document or {})
-    if document is not None and isinstance(document.get("cost_usd"), int | float):
-        outcome.cost_usd = document["cost_usd"]
-        outcome.server_ms = document.get("total_execution_ms")
+    if document is not None and _number(document.get("cost_usd")) is not None:
+        outcome.cost_usd = _number(document["cost_usd"])
+        outcome.server_ms = _number(document.get("total_execution_ms"))
 
 
 def _usage(document: Mapping[str, Any]) -> dict[str, int]:
     usage = document.get("usage")
     if not isinstance(usage, Mapping):
         return {}
-    return {
-        key: next(usage[name] for name in names if name in usage)
-        for key, names in _TOKENS.items()
-        if any(name in usage for name in names)
-    }
+    found = {key: next((usage[name] for name in names if name in usage), None) for key, names in _TOKENS.items()}
+    return {key: int(value) for key, value in found.items() if isinstance(value, int) and _number(value) is not None}
+
+
+def _number(value: Any) -> float | None:
+    """Give a figure that an API says; None where it is of another kind: one such answer must not end the run."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if abs(value) < _LARGEST_FIGURE else None
 
 
 def _said(document: Mapping[str, Any]) -> str:

@@ -7,13 +7,14 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from replay.bench.benchmark import Benchmark, run_benchmark
 from replay.bench.clients import Endpoint
 from replay.bench.plan import Load
-from replay.bench.records import Run
+from replay.bench.records import Run, write_run
 from replay.bench.server_events import EventReader
 from replay.bench.targets import Target
 from tests.replay.bench.test_benchmark import SHORT
@@ -155,6 +156,32 @@ def test_a_refusal_says_why(
 ) -> None:
     run = measure(serve(json.dumps(body).encode(), status=status))
     assert {(m.status, m.error) for m in run.measured()} == {(found, f"HTTP {status}" + (f": {why}" if why else ""))}
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"cost_usd": "0.1", "total_execution_ms": 4},
+        {"cost_usd": 10**400, "total_execution_ms": "fast"},
+        {"usage": {"input_tokens": 1.5, "output_tokens": 10**30}, "stop_reason": 5},
+        {"usage": {"input_tokens": [1], "output_tokens": "7"}},
+    ],
+)
+@pytest.mark.parametrize("stream", [False, True])
+def test_figures_of_another_kind_are_left_out_and_the_rest_kept(
+    serve: Callable[..., Api], tmp_path: Path, said: dict[str, object], *, stream: bool
+) -> None:
+    body = json.dumps(said).encode()
+    if stream:
+        api = serve(TOKEN, b"event: done\ndata: " + body + b"\n\n", content_type="text/event-stream")
+    else:
+        api = serve(body)
+    run = measure(api)
+    write_run(run, tmp_path)
+    assert {(m.status, m.input_tokens, m.output_tokens, m.cost_usd) for m in run.measured()} == {
+        ("ok", None, None, None)
+    }
+    assert all(m.ttft_ms is not None for m in run.measured())
 
 
 def test_events_are_read_however_the_network_cuts_them() -> None:
