@@ -132,7 +132,7 @@ def run_benchmark(
         started_at=started_at,
         targets=benchmark.targets,
         arms=labels,
-        loads=tuple(load.label for load in benchmark.loads),
+        loads=tuple(load.label for load in sorted(benchmark.loads, key=lambda load: load.order)),
         seed=benchmark.seed,
         planned=len(benchmark.targets) * len(labels) * len(benchmark.loads) * benchmark.requests,
         measurements=ended.measurements,

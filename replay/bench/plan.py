@@ -53,6 +53,13 @@ class Load:
         return self.concurrency is None
 
     @property
+    def order(self) -> tuple[int, float]:
+        """What loads are sorted by: closed loops, then rates, then the trace; of each the lightest first."""
+        if self.concurrency is not None:
+            return 0, self.concurrency
+        return (1, self.rate_rps) if self.rate_rps is not None else (2, self.speed)
+
+    @property
     def label(self) -> str:
         """What to call it."""
         if self.concurrency is not None:

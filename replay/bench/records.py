@@ -130,6 +130,7 @@ class Run:
     arms: Mapping[str, Arm]
     """Label → arm."""
     loads: tuple[str, ...]
+    """The lightest first."""
     seed: int
     planned: int
     """Requests that were planned, warm-ups left out."""

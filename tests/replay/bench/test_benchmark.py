@@ -14,6 +14,7 @@ from replay.bench.arms import Arm
 from replay.bench.benchmark import expect, run_benchmark
 from replay.bench.budget import PriceList, SpendLimit
 from replay.bench.calls import LiveCaller
+from replay.bench.floor import decompose
 from replay.bench.plan import Load
 from replay.bench.records import Run, read_run, write_run
 from replay.bench.runner import Progress, Runner
@@ -134,6 +135,16 @@ def test_an_open_loop_sees_the_queue_that_a_closed_one_hides(streams: RunningStr
     late = values_of(run.measured(), "ttft_ms") - np.array(seen)
     assert np.all(late >= 0)
     assert np.min(late) < 10
+
+
+def test_the_floor_is_the_lightest_loads_however_they_were_asked_for(streams: RunningStreams) -> None:
+    streams.put({"models": {"quick.model": QUICK}})
+    wanted = benchmark(streams, SHORT, requests=4)
+    run = run_benchmark(replace(wanted, loads=(Load(concurrency=3), Load(concurrency=1))))
+    assert run.loads == ("1 at once", "3 at once")
+    parts = {part.name: part for part in decompose(run)}
+    assert "1 at once" in parts["median TTFT"].how
+    assert parts["queue"].how == "medians: 3 at once - 1 at once"
 
 
 def test_what_a_model_refuses_is_said_and_the_rest_measured(streams: RunningStreams) -> None:
