@@ -21,6 +21,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
+from typing import Final
 
 import numpy as np
 from scipy.stats import theilslopes
@@ -31,6 +32,9 @@ from replay.bench.summary import Cell, by_cell, values_of
 from replay.bench.targets import base_model_id
 from simulator.intervals import Estimate, difference_estimate, quantile_estimate
 from simulator.quantiles import CONFIDENCE, FloatArray
+
+_OTHER_LENGTH: Final = 1.5
+"""A prompt this many times as long as another one was meant to be longer."""
 
 
 @dataclass(frozen=True)
@@ -139,15 +143,19 @@ def _routing(target: str, reference: Cell, groups: Mapping[Cell, Sequence[Measur
 
 def _prefill(target: str, reference: Cell, cells: Mapping[Cell, Sequence[Measurement]], run: Run) -> Part:
     arm = run.arms[reference[1]]
+    asked: set[int] = set()
     tokens: list[float] = []
     times: list[float] = []
     for (_, label, load), rows in cells.items():
-        alike = replace(run.arms[label], input_tokens=arm.input_tokens) == arm and load == reference[2]
-        for m in rows if alike else ():
+        if replace(run.arms[label], input_tokens=arm.input_tokens) != arm or load != reference[2]:
+            continue
+        for m in rows:
             if m.status == "ok" and m.ttft_ms is not None and m.input_tokens is not None:
+                asked.add(run.arms[label].input_tokens)
                 tokens.append(float(m.input_tokens))
                 times.append(m.ttft_ms)
-    if len(set(tokens)) < 2:
+    # Prompts of one length still differ by a few tokens, and a slope over those is chance; a replayed trace's do not.
+    if not tokens or max(tokens) <= min(tokens) * (1.0 if len(asked) > 1 else _OTHER_LENGTH):
         return Part(target, "prefill", None, "add a second length: --input-tokens 200,2000")
     slope, _, low, high = theilslopes(times, tokens, CONFIDENCE)
     typical = float(np.median([m.input_tokens for m in cells[reference] if m.input_tokens is not None]))

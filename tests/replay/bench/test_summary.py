@@ -133,6 +133,21 @@ def test_a_part_without_its_arms_says_which_to_add() -> None:
         assert hint in parts[name].how
 
 
+def test_prompts_of_one_length_give_no_prefill_though_their_tokens_differ() -> None:
+    whole = make_run()
+    label = next(iter(ARMS))
+    rng = np.random.default_rng(1)
+    rows = tuple(
+        replace(m, input_tokens=int(1000 + rng.integers(-4, 5)))  # a random beginning takes a few tokens more or less
+        for m in whole.measurements
+        if m.cell == ("profile", label, LOADS[0])
+    )
+    run = replace(whole, arms={label: ARMS[label]}, loads=LOADS[:1], targets=TARGETS[:1], measurements=rows)
+    parts = parts_of(run, "profile")
+    assert parts["prefill"].estimate is None
+    assert "--input-tokens" in parts["prefill"].how
+
+
 def test_cells_are_summarised_and_ranked() -> None:
     summary = summarise(make_run())
     assert len(summary.cells) == 16
