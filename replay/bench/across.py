@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, Final
 
+from replay.bench.arms import varying_fields
 from replay.bench.comparison import Difference, quantile_at
 from replay.bench.comparison import mean as mean_statistic
 from replay.bench.records import Run
@@ -79,6 +80,12 @@ def compare_runs(first: Run, second: Run, metric: str) -> AcrossRuns:
         for target in second.targets
         if models.get(target.label, target.model_id) != target.model_id
     ]
+    # An arm's label names what differs within its run: the same one may stand for other conditions in another run.
+    for label in dict.fromkeys(cell[1] for cell in shared):
+        arms = first.arms[label], second.arms[label]
+        then, now = (arm.label(varying_fields(arms)) for arm in arms)
+        if then != now:
+            notes.append(f"{label} was {then} in the first run, {now} in the second")
     return AcrossRuns(metric, found, tuple(notes))
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from replay.bench.across import compare_runs
 from replay.bench.arms import Arm
 from replay.bench.floor import Part, decompose
 from replay.bench.plots import write_plots
@@ -146,6 +147,19 @@ def test_prompts_of_one_length_give_no_prefill_though_their_tokens_differ() -> N
     parts = parts_of(run, "profile")
     assert parts["prefill"].estimate is None
     assert "--input-tokens" in parts["prefill"].how
+
+
+def test_runs_whose_arms_differ_under_one_label_are_not_compared_in_silence() -> None:
+    whole = make_run(8)
+    label = next(iter(ARMS))
+    rows = tuple(replace(m, arm="standard") for m in whole.measurements if m.cell == ("profile", label, LOADS[0]))
+    short, long = (
+        replace(whole, arms={"standard": Arm(input_tokens=tokens)}, loads=LOADS[:1], measurements=rows)
+        for tokens in (200, 2000)
+    )
+    note = "standard was input=200 in the first run, input=2000 in the second"
+    assert note in compare_runs(short, long, "ttft_ms").notes
+    assert compare_runs(short, short, "ttft_ms").notes == ()
 
 
 def test_cells_are_summarised_and_ranked() -> None:
