@@ -114,6 +114,7 @@ GOOD_OBJECTIVES = "objectives: [{metric: error_rate}]\n"
         ("", "the plan is None, not a mapping"),
         ("steps: [", "line 1"),
         ("name: a\nname: b\n", "'name' stands twice"),
+        ("name: {{ name }}\n", "line 1, column 8: found unhashable key"),
         (GOOD_OBJECTIVES, "steps: missing"),
         (GOOD_STEPS, "objectives: missing"),
         ("preset: nonsense\n", "no built-in plan 'nonsense'"),
