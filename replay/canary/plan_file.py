@@ -226,11 +226,11 @@ def _limit(metric: str, value: Any) -> float:
             return share_of_one(value)
         if metric.rpartition("_")[2].startswith("p"):
             return _number(value) if not isinstance(value, str) else duration_s(value) * 1000
+        if isinstance(value, str) and (match := _MONEY.fullmatch(value)):
+            return float(match[1])
+        return _number(value)
     except InputError as error:
         raise InputError(f"max: {error}") from error
-    if isinstance(value, str) and (match := _MONEY.fullmatch(value)):
-        return float(match[1])
-    return _number(value)
 
 
 def _smoke(value: Any) -> Smoke | None:

@@ -135,6 +135,7 @@ GOOD_OBJECTIVES = "objectives: [{metric: error_rate}]\n"
         (GOOD_STEPS + "objectives: [{metric: speed}]\n", "metric 'speed' is none of p50"),
         (GOOD_STEPS + "objectives: [{max: 3}]\n", "objectives[0].metric: missing"),
         (GOOD_STEPS + "objectives: [{metric: p99, max: fast}]\n", "objectives[0].max: 'fast' is not a duration"),
+        (GOOD_STEPS + "objectives: [{metric: cost_usd_per_1000, max: 1 EUR}]\n", "[0].max: '1 EUR' is not a number"),
         (GOOD_STEPS + "objectives: [{metric: p99, tolerance: 10%}]\n", "give tolerance and margin together"),
         (GOOD_STEPS + "objectives: [{metric: p99, tolerance: 50%, margin: 10%}]\n", "0 ≤ tolerance < margin"),
         (GOOD_STEPS + "objectives: [{metric: p99}, {metric: p99}]\n", "p99 stands twice"),
