@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import signal
 import subprocess
@@ -9,7 +10,6 @@ import urllib.error
 import urllib.request
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
 from replay.aws import cloud_errors
 from replay.canary.plan import Gate
@@ -85,7 +85,7 @@ def _run(gate: Gate, command: str) -> str | None:
 
 
 def _get(gate: Gate, url: str) -> str | None:
-    if urlsplit(url).scheme not in ("http", "https"):
+    if not url.lower().startswith(("http://", "https://")):
         raise InputError(f"gate {gate.name}: url {url!r} must begin with http:// or https://")
     try:
         with urllib.request.urlopen(url, timeout=gate.timeout_s) as answer:  # noqa: S310  (the scheme is checked)
@@ -93,8 +93,8 @@ def _get(gate: Gate, url: str) -> str | None:
     except urllib.error.HTTPError as error:
         with error:
             return f"gate {gate.name}: HTTP {error.code}"
-    except (OSError, ValueError) as error:
-        return f"gate {gate.name}: {error}"
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        return f"gate {gate.name}: {' '.join(str(error).split())}"
 
 
 def alarms_now(gates: Gates) -> tuple[str, ...]:

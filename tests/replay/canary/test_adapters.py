@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -226,6 +227,22 @@ def test_gates(server, tmp_path):
     assert not marker.exists()
     with pytest.raises(InputError, match="must begin with http"):
         ask(Gate("file", url="file:///etc/passwd"))
+
+
+def test_a_gate_that_does_not_speak_http_refuses_and_ends_no_rollout():
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def greet() -> None:
+            accepted, _ = listening.accept()
+            with accepted:
+                accepted.sendall(b"SSH-2.0-OpenSSH_9.2\r\n")
+
+        thread = threading.Thread(target=greet, daemon=True)
+        thread.start()
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}/"
+        assert ask(Gate("board", url=url)) == "gate board: SSH-2.0-OpenSSH_9.2"
+        thread.join(10)
+    assert "control characters" in str(ask(Gate("board", url="http://127.0.0.1:9/change board")))
 
 
 def test_notifications_reach_who_can_be_reached(server, cloud, capsys):
