@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
@@ -12,6 +13,7 @@ from urllib.parse import urlsplit
 from replay.canary.plan import Notify
 
 _TIMEOUT_S: Final = 3.0
+_HOST: Final = re.compile(r"https?://(?:[^/?#]*@)?([^/?#]+)", re.IGNORECASE)
 _SUBJECT_CHARS: Final = 100
 """Longest subject that SNS takes."""
 
@@ -52,9 +54,15 @@ class Notifications:
                     _post(target.webhook, {"subject": subject, **facts})
             except Exception as error:
                 # Whatever it is, the rollout is more important; a controller's own output is where it is looked for.
-                name = target.sns or target.webhook
+                name = target.sns or _host_of(target.webhook or "")
                 reason = " ".join(str(error).split())
                 print(f"warning: {name} was not told '{subject}': {reason}", file=sys.stderr)  # noqa: T201  (stderr)
+
+
+def _host_of(webhook: str) -> str:
+    """Name a webhook by its host: with Slack and others whoever knows the path may post."""
+    found = _HOST.match(webhook)
+    return f"the webhook of {found[1]}" if found else "a webhook"
 
 
 def _post(url: str, document: Mapping[str, object]) -> None:

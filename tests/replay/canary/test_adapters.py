@@ -249,13 +249,15 @@ def test_notifications_reach_who_can_be_reached(server, cloud, capsys):
     sns = cloud.client("sns")
     topic = sns.create_topic(Name="rollouts")["TopicArn"]
     targets = (
-        Notify(webhook="http://127.0.0.1:9/"),
+        Notify(webhook="http://127.0.0.1:9/services/T0/s3cr3t"),
         Notify(sns=topic),
         Notify(webhook=f"http://127.0.0.1:{server.server_port}/"),
     )
     Notifications(targets, sns).tell("f:live rolled back", {"why": "error_rate 5 % → too many"})
     assert server.posted == [{"subject": "f:live rolled back", "why": "error_rate 5 % → too many"}]
-    assert "was not told" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "the webhook of 127.0.0.1:9 was not told" in said
+    assert "s3cr3t" not in said  # whoever knows a webhook's path may post to it
 
 
 def test_alarms_that_do_not_exist_are_refused(cloud):
