@@ -69,7 +69,11 @@ class Connection:
         """
         http_ = self._made()
         moments.sent_s = moments.sent_s or time.perf_counter()
-        http_.connect()
+        try:
+            http_.connect()
+        except BaseException:
+            self.close()  # a handshake that failed leaves a socket behind that looks open
+            raise
         moments.connected_s = time.perf_counter()
         moments.tcp_connected_s = http_.tcp_connected_s if self.tls else moments.connected_s
 

@@ -17,6 +17,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from replay.bench.arrival import on_perf_counter
+from replay.bench.calls import LiveCaller
+from replay.bench.clients import Endpoint
+from replay.bench.targets import Target
 from replay.bench.transport import ConnectionPool, Moments
 
 LATE_S = 0.2
@@ -110,6 +113,24 @@ def test_moments_are_those_of_the_bytes_not_of_the_reader(certificate: Path, *, 
     assert arrivals[-1] <= asked_s - LATE_S + 1e-3
     pool.give(connection, keep=True)
     pool.close()
+
+
+def test_a_connection_whose_handshake_failed_is_not_kept() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def refuse() -> None:
+            accepted, _ = listening.accept()
+            with accepted:
+                accepted.sendall(b"no TLS here\r\n")
+
+        thread = threading.Thread(target=refuse, daemon=True)
+        thread.start()
+        target = Target(f"https://127.0.0.1:{listening.getsockname()[1]}/x", "us-east-1")
+        caller = LiveCaller(Endpoint(connect_timeout_s=30, read_timeout_s=30))
+        caller.prepare(target)
+        assert "SSL" in (caller.open_connection(target) or "")
+        assert caller.idle_connections(caller.host(target)) == 0
+        thread.join(10)
 
 
 def test_a_moment_of_the_wall_clock_is_found_on_the_other_clock() -> None:
