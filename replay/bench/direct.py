@@ -21,7 +21,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.session import get_session
 
 from replay.bench.clients import RENEW, Endpoint
-from replay.bench.sdk import Outcome
+from replay.bench.sdk import Outcome, send
 from replay.bench.server_events import CONTENT_TYPE as EVENT_STREAM
 from replay.bench.server_events import EventReader
 from replay.bench.targets import Target
@@ -126,10 +126,11 @@ def post(
     try:
         if address.sign is not None:
             address.sign(request)
-        connection.prepare(request.prepare())
+        prepared = request.prepare()
+        connection.prepare(prepared)
         outcome.built_s = time.perf_counter()
         wait_until()
-        response = connection.send(outcome.moments)
+        response = send(connection, prepared, outcome)
         outcome.headers = {name.lower(): value for name, value in response.headers.items()}
         outcome.request_id = outcome.headers.get("x-request-id") or outcome.headers.get("x-amzn-requestid")
         if outcome.headers.get("content-type", "").startswith(EVENT_STREAM) and response.status == 200:

@@ -66,6 +66,27 @@ class Outcome:
     """... and what it said itself."""
 
 
+def send(connection: Connection, request: AWSPreparedRequest, outcome: Outcome) -> ArrivingResponse:
+    """Send a request that ``connection`` was prepared for, and wait for the head of its answer.
+
+    Raises
+    ------
+    OSError, http.client.HTTPException
+        The connection broke, or no answer came in time.
+    """
+    try:
+        return connection.send(outcome.moments)
+    except (http.client.RemoteDisconnected, BrokenPipeError):
+        # An idle connection that the service closed meanwhile. The request did not reach it, so it is sent again
+        # on a new one, and told as such.
+        if outcome.opened or connection.aborted:
+            raise
+        outcome.opened, outcome.attempts = True, 2
+        connection.close()
+        connection.prepare(request)
+        return connection.send(outcome.moments)
+
+
 @dataclass
 class _Call:
     """What the hook, deep inside boto3, has to know of the call that it serves; one a thread."""
@@ -164,17 +185,7 @@ class ConverseCaller:
         call.connection.prepare(request)
         outcome.built_s = time.perf_counter()
         call.wait_until()
-        try:
-            response = call.connection.send(outcome.moments)
-        except (http.client.RemoteDisconnected, BrokenPipeError):
-            # An idle connection that the service closed meanwhile. The request did not reach it, so it is sent again
-            # on a new one, and told as such.
-            if outcome.opened or call.connection.aborted:
-                raise
-            outcome.opened, outcome.attempts = True, 2
-            call.connection.close()
-            call.connection.prepare(request)
-            response = call.connection.send(outcome.moments)
+        response = send(call.connection, request, outcome)
         outcome.headers = {name.lower(): value for name, value in response.headers.items()}
         outcome.request_id = outcome.headers.get("x-amzn-requestid")
         headers = HTTPHeaders.from_dict(dict(response.headers))

@@ -5,13 +5,16 @@ from __future__ import annotations
 import http.server
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from replay.bench.benchmark import Benchmark, run_benchmark
+from replay.bench.calls import LiveCaller, Request
 from replay.bench.clients import Endpoint
 from replay.bench.plan import Load
 from replay.bench.records import Run, write_run
@@ -33,11 +36,18 @@ class Api(http.server.ThreadingHTTPServer):
     """Answers every POST alike, and keeps what it was sent."""
 
     daemon_threads = True
+    hangs_up = False
+    """Ends the connection after each answer, and does not say so."""
 
     def __init__(self, status: int, content_type: str, pieces: list[bytes]) -> None:
         super().__init__(("127.0.0.1", 0), Answers)
         self.status, self.content_type, self.pieces = status, content_type, pieces
         self.asked: list[tuple[dict[str, str], dict[str, object]]] = []
+        self.hung_up = threading.Event()
+
+    def shutdown_request(self, request: Any) -> None:
+        super().shutdown_request(request)
+        self.hung_up.set()
 
 
 class Answers(http.server.BaseHTTPRequestHandler):
@@ -55,6 +65,7 @@ class Answers(http.server.BaseHTTPRequestHandler):
         for piece in self.server.pieces:
             self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
         self.wfile.write(b"0\r\n\r\n")
+        self.close_connection = self.server.hangs_up
 
     def log_message(self, *_: object) -> None:
         pass
@@ -156,6 +167,21 @@ def test_a_refusal_says_why(
 ) -> None:
     run = measure(serve(json.dumps(body).encode(), status=status))
     assert {(m.status, m.error) for m in run.measured()} == {(found, f"HTTP {status}" + (f": {why}" if why else ""))}
+
+
+def test_an_idle_connection_that_the_api_closed_is_no_failure_of_its(serve: Callable[..., Api]) -> None:
+    api = serve(b'{"response": "yes"}')
+    api.hangs_up = True
+    target = Target(f"http://127.0.0.1:{api.server_address[1]}/genai", "us-east-1")
+    caller = LiveCaller(Endpoint(read_timeout_s=20))
+    caller.prepare(target)
+    found = []
+    for key in ("one", "two"):
+        outcome = caller.call(Request(target, SHORT, key), time.perf_counter)
+        found.append((outcome.status, outcome.attempts))
+        assert api.hung_up.wait(10)
+    caller.close()
+    assert found == [("ok", 1), ("ok", 2)]
 
 
 @pytest.mark.parametrize(
