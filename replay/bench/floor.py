@@ -77,7 +77,9 @@ def _decompose_target(
     base = _median(cells[reference])
     parts = [
         _network(target, cells),
-        _difference(target, "connection", cells, run, reference, replace(arm, connection="cold"), "--connection cold"),
+        _difference(
+            target, "connection", cells, run, reference, replace(arm, connection="cold"), "--connection cold,reused"
+        ),
         _routing(target, reference, groups, run),
         _prefill(target, reference, cells, run),
         _queue(target, reference, cells, run),

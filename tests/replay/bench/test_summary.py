@@ -134,6 +134,14 @@ def test_a_part_without_its_arms_says_which_to_add() -> None:
         assert hint in parts[name].how
 
 
+def test_a_run_of_cold_connections_only_is_told_to_add_reused_ones() -> None:
+    whole = make_run(8)
+    label = next(label for label, arm in ARMS.items() if arm.connection == "cold")
+    rows = tuple(m for m in whole.measurements if m.cell == ("profile", label, LOADS[0]))
+    run = replace(whole, arms={label: ARMS[label]}, loads=LOADS[:1], targets=TARGETS[:1], measurements=rows)
+    assert "reused" in parts_of(run, "profile")["connection"].how
+
+
 def test_prompts_of_one_length_give_no_prefill_though_their_tokens_differ() -> None:
     whole = make_run()
     label = next(iter(ARMS))
