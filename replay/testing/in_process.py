@@ -88,6 +88,6 @@ class InProcessTarget:
         try:
             answer = self.handler({"prompt": prompt}, context)
             payload = json.dumps(answer).encode()
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # a handler that exits ends its environment, not its caller
             return Reply("error", context.aws_request_id, failure=f"function error {type(error).__name__}")
         return reply_of_payload(payload, None, context.aws_request_id, time.monotonic() - started)

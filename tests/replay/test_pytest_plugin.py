@@ -109,14 +109,15 @@ def test_it(replay_trace):
     result.stdout.fnmatch_lines(["*p99 < *: inconclusive; * 368 are needed)*"])
 
 
-def test_a_failing_handler(pytester: pytest.Pytester) -> None:
+@pytest.mark.parametrize("raised", ["ValueError", "SystemExit(1)"])
+def test_a_failing_handler(pytester: pytest.Pytester, raised: str) -> None:
     result = run(
         pytester,
-        """
+        f"""
 @pytest.mark.slo("error_rate < 1%")
 def test_it(replay_trace):
     def broken(event, context):
-        raise ValueError
+        raise {raised}
     replay_trace(RECORDED, broken, first=10, speed=2.0)
 """,
     )
