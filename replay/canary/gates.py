@@ -40,21 +40,27 @@ class Gates:
 
     def firing(self) -> Sequence[str]:
         """Give the plan's alarms that fire now."""
-        if not self._alarms:
-            return ()
-        with cloud_errors("DescribeAlarms"):
-            answer = self._cloudwatch.describe_alarms(AlarmNames=list(self._alarms), AlarmTypes=_KINDS)
-        found = [*answer.get("MetricAlarms", ()), *answer.get("CompositeAlarms", ())]
-        return tuple(sorted(str(alarm["AlarmName"]) for alarm in found if alarm["StateValue"] == "ALARM"))
+        return tuple(sorted(name for name, state in self._states().items() if state == "ALARM"))
 
     def unknown_alarms(self) -> Sequence[str]:
         """Give the plan's alarms that do not exist: they would never roll anything back."""
-        if not self._alarms:
-            return ()
-        with cloud_errors("DescribeAlarms"):
-            answer = self._cloudwatch.describe_alarms(AlarmNames=list(self._alarms), AlarmTypes=_KINDS)
-        known = {alarm["AlarmName"] for key in ("MetricAlarms", "CompositeAlarms") for alarm in answer.get(key, ())}
+        known = self._states()
         return tuple(name for name in self._alarms if name not in known)
+
+    def _states(self) -> dict[str, str]:
+        if not self._alarms:
+            return {}
+        # A page holds 50 alarms, and a plan may name more.
+        with cloud_errors("DescribeAlarms"):
+            pages = list(
+                self._cloudwatch.get_paginator("describe_alarms").paginate(
+                    AlarmNames=list(self._alarms), AlarmTypes=_KINDS
+                )
+            )
+        found = [
+            alarm for page in pages for kind in ("MetricAlarms", "CompositeAlarms") for alarm in page.get(kind, ())
+        ]
+        return {str(alarm["AlarmName"]): str(alarm["StateValue"]) for alarm in found}
 
 
 _KINDS = ["MetricAlarm", "CompositeAlarm"]
