@@ -103,6 +103,7 @@ def run(
       tailcast bench run us.amazon.nova-lite-v1:0 --connection cold,reused --cache off,read --dry-run
       tailcast bench run https://API_ID.execute-api.us-east-1.amazonaws.com/genai --rate 5,20 --requests 500
     """
+    from replay.api_headers import api_headers
     from replay.bench.arms import factorial, parse_arm
     from replay.bench.benchmark import Benchmark, expect, run_benchmark
     from replay.bench.clients import Endpoint
@@ -122,7 +123,7 @@ def run(
         seed=seed,
         spend_limit_usd=spend_limit_usd,
         prices=prices,
-        endpoint=Endpoint(endpoint_url, api_headers=_api_headers()),
+        endpoint=Endpoint(endpoint_url, api_headers=api_headers(os.environ)),
         max_in_flight=max_in_flight,
     )
     expected = expect(benchmark)
@@ -283,16 +284,6 @@ def _loads(
     if arrivals is not None:
         loads.append(Load(trace=read_trace(arrivals), speed=speed))
     return tuple(loads) or (Load(concurrency=1),)
-
-
-def _api_headers() -> dict[str, str]:
-    """Give what a deployed API is sent. From the environment: an option's value stands in the list of processes."""
-    headers = {}
-    if key := os.environ.get("TAILCAST_API_KEY"):
-        headers["x-api-key"] = key
-    if token := os.environ.get("TAILCAST_API_TOKEN"):
-        headers["Authorization"] = f"Bearer {token}"
-    return headers
 
 
 def _configured_region() -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -62,6 +63,8 @@ def drive(
     of a stream the first token is noted too. Requests leave at their planned times, whether or not earlier ones were
     answered, and a latency counts from the planned time. Ctrl-C keeps what was measured until then (exit code 130).
 
+    An API that wants a key or a token is sent TAILCAST_API_KEY as x-api-key, TAILCAST_API_TOKEN as bearer.
+
     \b
     Examples:
       tailcast drive https://abc.execute-api.us-east-1.amazonaws.com/genai --rate 5 --duration 120 --out seen.parquet
@@ -71,9 +74,10 @@ def drive(
     import numpy as np
 
     import replay.drive as driving
+    from replay.api_headers import api_headers
     from simulator.trace import write_trace
 
-    where = driving.parse_target(target, region=region, endpoint_url=endpoint_url)
+    where = driving.parse_target(target, region=region, endpoint_url=endpoint_url, headers=api_headers(os.environ))
     texts = driving.BUILT_IN_PROMPTS if prompts is None else driving.read_prompts(prompts)
     if arrivals is None:
         plan = _generated(rate_rps, duration_s, burst_factor, burst_start_s, burst_duration_s)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 from urllib.parse import quote
@@ -95,7 +96,7 @@ class HttpTarget:
     """
 
     url: str
-    headers: dict[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     signer: Signer | None = None
     _session: aiohttp.ClientSession | None = field(default=None, init=False, repr=False)
 
@@ -237,8 +238,21 @@ class LambdaTarget:
         return str(base).rstrip("/") + path + query
 
 
-def parse_target(text: str, *, region: str | None = None, endpoint_url: str | None = None) -> HttpTarget | LambdaTarget:
+def parse_target(
+    text: str,
+    *,
+    region: str | None = None,
+    endpoint_url: str | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> HttpTarget | LambdaTarget:
     """Read a target: ``http(s)://…``, ``lambda:FUNCTION[:QUALIFIER]`` or ``lambda:ARN``.
+
+    Parameters
+    ----------
+    region, endpoint_url
+        Of Lambda; None for what the environment says.
+    headers
+        Go with each request to an API; a Function URL has a signature instead.
 
     Raises
     ------
@@ -255,7 +269,7 @@ def parse_target(text: str, *, region: str | None = None, endpoint_url: str | No
             raise InputError(f"target {text!r}: the address names no host")
         if is_function_url(text):
             return HttpTarget(text, signer=Signer(text, region_in(text) or region))
-        return HttpTarget(text)
+        return HttpTarget(text, dict(headers or {}))
     if scheme == "lambda" and rest:
         if rest.startswith("arn:"):
             return LambdaTarget(rest, None, region, endpoint_url)

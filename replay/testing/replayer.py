@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from replay.api_headers import api_headers
 from replay.drive import BUILT_IN_PROMPTS, HttpTarget, LambdaTarget, Target, drive, parse_target
 from replay.errors import InputError
 from replay.testing.in_process import Handler, InProcessTarget
@@ -108,9 +110,10 @@ class TraceReplayer:
 
 def _target(against: str | Handler | HttpTarget | LambdaTarget | InProcessTarget, cloud: LocalCloud | None) -> Target:
     if isinstance(against, str):
+        headers = api_headers(os.environ)
         if cloud is None:
-            return parse_target(against)
-        target = parse_target(against, region=cloud.config.region, endpoint_url=cloud.endpoint_url)
+            return parse_target(against, headers=headers)
+        target = parse_target(against, region=cloud.config.region, endpoint_url=cloud.endpoint_url, headers=headers)
         if isinstance(target, LambdaTarget):
             environment = cloud.environment()
             target.static_keys = (environment["AWS_ACCESS_KEY_ID"], environment["AWS_SECRET_ACCESS_KEY"])

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from aiohttp import web
 
+from replay.api_headers import api_headers
 from replay.drive import (
     BUILT_IN_PROMPTS,
     HttpTarget,
@@ -470,6 +471,23 @@ class TestLambdaTarget:
 )
 def test_targets_are_read(text: str, expected: object) -> None:
     assert parse_target(text) == expected
+
+
+async def test_an_api_that_wants_a_key_or_a_token_is_sent_it(serve: Callable[[Handler], Awaitable[str]]) -> None:
+    seen: list[tuple[str | None, str | None]] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        seen.append((request.headers.get("x-api-key"), request.headers.get("Authorization")))
+        return web.json_response({"response": "ok"})
+
+    url = await serve(answer)
+    for environment in ({"TAILCAST_API_KEY": "tc_a_b\n"}, {"TAILCAST_API_TOKEN": "t0ken"}, {}):
+        target = parse_target(url, headers=api_headers(environment))
+        await drive_async(target, np.array([0.0]))
+        assert not any(secret.strip() in repr(target) for secret in environment.values())
+    assert seen == [("tc_a_b", None), (None, "Bearer t0ken"), (None, None)]
+    with pytest.raises(InputError, match=r"^TAILCAST_API_KEY: holds characters that no header takes"):
+        api_headers({"TAILCAST_API_KEY": "tc_a\nb"})
 
 
 @pytest.mark.parametrize("text", ["", "genai", "ftp://x", "lambda:", "lambda:a:", "lambda:a:b:c", "http://"])
