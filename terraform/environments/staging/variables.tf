@@ -19,6 +19,11 @@ variable "name" {
     condition     = can(regex("^[a-z][a-z0-9-]{0,29}$", var.name))
     error_message = "name must begin with a small letter and have at most 30 small letters, digits or hyphens."
   }
+
+  validation {
+    condition     = length(var.name) + length(var.environment) <= 41
+    error_message = "name and environment together must have at most 41 characters: IAM role names end at 64."
+  }
 }
 
 variable "region" {
@@ -53,6 +58,21 @@ variable "variants" {
   validation {
     condition     = alltrue([for variant in values(var.variants) : variant.temperature == null ? true : variant.temperature >= 0 && variant.temperature <= 1])
     error_message = "variants: temperature must lie between 0 and 1, or be left out."
+  }
+
+  validation {
+    condition     = alltrue([for variant in values(var.variants) : variant.latency == null ? true : contains(["standard", "optimized"], variant.latency)])
+    error_message = "variants: latency must be standard or optimized, or be left out."
+  }
+
+  validation {
+    condition     = alltrue([for variant in values(var.variants) : variant.service_tier == null ? true : contains(["default", "priority", "flex", "reserved"], variant.service_tier)])
+    error_message = "variants: service_tier must be default, priority, flex or reserved, or be left out."
+  }
+
+  validation {
+    condition     = alltrue([for variant in values(var.variants) : variant.fallback == null ? true : contains(keys(var.tiers), variant.fallback)])
+    error_message = "variants: fallback must be one of tiers."
   }
 }
 
@@ -91,6 +111,11 @@ variable "tiers" {
   validation {
     condition     = !contains(keys(var.tiers), var.default_tier)
     error_message = "tiers: the default tier is described by the variants; leave it out here."
+  }
+
+  validation {
+    condition     = alltrue([for tier in values(var.tiers) : tier.fallback == null ? true : contains(concat([var.default_tier], keys(var.tiers)), tier.fallback)])
+    error_message = "tiers: fallback must be one of tiers, or the default tier."
   }
 }
 

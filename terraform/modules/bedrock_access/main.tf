@@ -1,13 +1,17 @@
 # The right to invoke the configured models, and nothing else. A cross-region inference profile needs two rights: to the
 # profile itself, and to the foundation model in every region that it can route to. The second is bound to the profile,
-# so that it does not become a right to call the model directly anywhere.
+# so that it does not become a right to call the model directly anywhere. Source: Bedrock user guide, "Geographic
+# cross-Region inference" and "Global cross-Region inference".
 
 locals {
+  # A global profile routes to the model here, and to one that has no region in its ARN.
+  routes = merge(var.profile_regions, { global = [var.region, ""] })
+
   profiles = {
     for id in var.model_ids : id => {
       model   = join(".", slice(split(".", id), 1, length(split(".", id))))
-      regions = var.profile_regions[split(".", id)[0]]
-    } if contains(keys(var.profile_regions), split(".", id)[0])
+      regions = local.routes[split(".", id)[0]]
+    } if contains(keys(local.routes), split(".", id)[0])
   }
 
   models = sort([for id in var.model_ids : id if !contains(keys(local.profiles), id)])

@@ -15,10 +15,12 @@ variable "model_ids" {
 
 variable "profile_regions" {
   type        = map(list(string))
-  description = "Where a cross-region inference profile may route, by the prefix of its id. A caller needs the right to the model in each of them. Source: Bedrock user guide, 'Supported Regions and models for inference profiles'."
+  description = "Where a cross-region inference profile may route, by the prefix of its id; global profiles are known besides. A caller needs the right to the model in each of them. Source: Bedrock user guide, 'Supported Regions and models for inference profiles'."
   default = {
     us   = ["us-east-1", "us-east-2", "us-west-2"]
     eu   = ["eu-central-1", "eu-north-1", "eu-south-1", "eu-south-2", "eu-west-1", "eu-west-3"]
+    jp   = ["ap-northeast-1", "ap-northeast-3"]
+    au   = ["ap-southeast-2", "ap-southeast-4"]
     apac = ["ap-northeast-1", "ap-northeast-2", "ap-northeast-3", "ap-south-1", "ap-south-2", "ap-southeast-1", "ap-southeast-2"]
   }
 

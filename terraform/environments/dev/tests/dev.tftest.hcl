@@ -226,6 +226,63 @@ run "a_temperature_above_one_is_refused" {
   expect_failures = [var.variants]
 }
 
+run "what_bedrock_does_not_know_of_a_variant_is_refused" {
+  command = plan
+
+  variables {
+    variants = {
+      baseline  = { model_id = "amazon.nova-lite-v1:0", latency = "fast" }
+      optimized = { model_id = "amazon.nova-lite-v1:0", service_tier = "gold" }
+    }
+  }
+
+  expect_failures = [var.variants]
+}
+
+run "a_fallback_that_is_no_tier_is_refused" {
+  command = plan
+
+  variables {
+    variants = {
+      baseline  = { model_id = "amazon.nova-lite-v1:0", fallback = "cheap" }
+      optimized = { model_id = "amazon.nova-lite-v1:0" }
+    }
+  }
+
+  expect_failures = [var.variants]
+}
+
+run "a_tiers_fallback_that_is_no_tier_is_refused" {
+  command = plan
+
+  variables {
+    tiers = { fast = { model_id = "amazon.nova-micro-v1:0", fallback = "cheap" } }
+  }
+
+  expect_failures = [var.tiers]
+}
+
+run "a_name_that_is_none_is_refused" {
+  command = plan
+
+  variables {
+    name = "-"
+  }
+
+  expect_failures = [var.name]
+}
+
+run "names_that_no_role_can_have_are_refused" {
+  command = plan
+
+  variables {
+    name        = "a-name-of-thirty-characters-it"
+    environment = "environment1"
+  }
+
+  expect_failures = [var.name]
+}
+
 run "dev_is_throttled_to_a_trickle" {
   command = plan
 
@@ -276,11 +333,10 @@ run "every_other_value_out_of_its_range_is_refused" {
 
   variables {
     environment        = "Dev"
-    name               = "-"
     region             = "mars"
     cache              = { timeout_ms = 0 }
     model_max_attempts = 0
   }
 
-  expect_failures = [var.environment, var.name, var.region, var.cache, var.model_max_attempts]
+  expect_failures = [var.environment, var.region, var.cache, var.model_max_attempts]
 }

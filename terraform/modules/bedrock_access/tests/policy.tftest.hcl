@@ -55,6 +55,24 @@ run "a_profile_needs_itself_and_its_model_wherever_it_routes" {
   }
 }
 
+run "a_global_profile_routes_to_a_model_without_a_region" {
+  command = plan
+
+  variables {
+    model_ids = ["global.anthropic.claude-sonnet-4-5-20250929-v1:0"]
+    region    = "eu-west-1"
+  }
+
+  assert {
+    condition = toset(flatten([for statement in jsondecode(output.policy_json).Statement : statement.Resource])) == toset([
+      "arn:aws:bedrock:eu-west-1:123456789012:inference-profile/global.anthropic.claude-sonnet-4-5-20250929-v1:0",
+      "arn:aws:bedrock:eu-west-1::foundation-model/anthropic.claude-sonnet-4-5-20250929-v1:0",
+      "arn:aws:bedrock:::foundation-model/anthropic.claude-sonnet-4-5-20250929-v1:0",
+    ])
+    error_message = "Not exactly the profile, and its model here and without a region."
+  }
+}
+
 run "a_wildcard_is_refused" {
   command = plan
 
