@@ -204,7 +204,8 @@ def _cast(frame: pl.DataFrame, name: str, kind: pl.DataType, origin: str) -> pl.
         ) from error
     lost = cast.is_null() & column.is_not_null()
     if kind == pl.Boolean():
-        lost |= ~column.is_in([0, 1]).fill_null(True)  # Polars would take 1.5 for true
+        # Polars would take 1.5 for true
+        lost |= (cast.cast(pl.Float64()) != column.cast(pl.Float64())).fill_null(False)
     if kind == pl.Int64() and column.dtype.is_float():
         lost |= (cast != column).fill_null(False)  # Polars would cut 1.5 to 1
     if lost.any():

@@ -68,6 +68,12 @@ def test_missing_columns_become_null_and_status_ok() -> None:
     assert (len(trace), trace.duration_s, trace.variants()) == (2, 1.0, [])
 
 
+def test_truth_values_may_be_written_as_floats() -> None:
+    # What pandas makes of truth values with gaps.
+    trace = make_trace(pl.DataFrame({"arrival_s": [0, 1, 2], "cold": [1.0, 0.0, None]}))
+    assert trace.frame["cold"].to_list() == [True, False, None]
+
+
 NAN = float("nan")
 INF = float("inf")
 
@@ -95,6 +101,7 @@ INF = float("inf")
         ({"arrival_s": [0.0], "input_tokens": [1.5]}, "row 1, column 'input_tokens': 1.5 is not a whole number"),
         ({"arrival_s": [0.0], "input_tokens": [-1]}, "row 1, column 'input_tokens': -1 is negative"),
         ({"arrival_s": [0.0], "cold": [2]}, "row 1, column 'cold': 2 is not a truth value"),
+        ({"arrival_s": [0.0], "cold": [1.5]}, "row 1, column 'cold': 1.5 is not a truth value"),
         ({"arrival_s": [0.0], "client_ms": [True]}, "column 'client_ms' holds Boolean, not numbers"),
         ({"arrival_s": [0.0], "client_ms": [[1.0]]}, "column 'client_ms' holds List(Float64), not numbers"),
         ({"arrival_s": [0.0], "attempts": [0]}, "row 1, column 'attempts': 0 must be at least 1"),
