@@ -173,7 +173,7 @@ def read_trace(path: str | Path) -> Trace:
     if source.stat().st_size == 0:
         raise TraceError(f"{source}: the file is empty; a trace is a Parquet file (see `tailcast trace import`)")
     try:
-        frame = pl.read_parquet(source)
+        frame = pl.read_parquet(source, glob=False)
         document = pl.read_parquet_metadata(source)
     except (pl.exceptions.PolarsError, OSError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -154,6 +154,10 @@ class TestFile:
         with pytest.raises(TraceError, match="not a readable Parquet trace"):
             read_trace(path)
 
+    def test_a_name_is_no_pattern(self, tmp_path: Path) -> None:
+        written = write_trace(make_trace(pl.DataFrame({"arrival_s": [0.0]})), tmp_path / "run[1]*.parquet")
+        assert len(read_trace(written)) == 1
+
     def test_parquet_of_others_has_no_metadata(self, tmp_path: Path) -> None:
         path = tmp_path / "t.parquet"
         pl.DataFrame({"arrival_s": [0.0]}).write_parquet(path)
