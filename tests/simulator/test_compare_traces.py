@@ -86,9 +86,18 @@ def test_starts_are_compared_with_their_like() -> None:
     assert "warm" not in contrast(normal_times(600, 0.1, 40, 1), normal_times(600, 0.1, 40, 2)).groups
 
 
-def test_a_measure_must_be_in_both() -> None:
-    with pytest.raises(ParameterError, match="'ttft_ms' is not recorded in both traces; they share: client_ms"):
-        contrast(normal_times(600, 0.1, 40, 1), normal_times(600, 0.1, 40, 2), measure="ttft_ms")
+@pytest.mark.parametrize("measure", ["ttft_ms", "init_ms"])
+def test_a_measure_must_be_in_both(measure: str) -> None:
+    with pytest.raises(ParameterError, match=f"'{measure}' is not recorded in both traces; they share: client_ms"):
+        contrast(normal_times(600, 0.1, 40, 1), normal_times(600, 0.1, 40, 2), measure=measure)
+
+
+def test_inits_can_be_compared() -> None:
+    starts = [
+        make_trace(pl.DataFrame({"arrival_s": np.arange(20.0), "init_ms": np.full(20, init_ms), "cold": [True] * 20}))
+        for init_ms in (500.0, 400.0)
+    ]
+    assert contrast(*starts, measure="init_ms").groups["cold"]["p50_ms"].difference == -100.0
 
 
 def test_the_command(tmp_path: Path) -> None:
