@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 DRAWS: Final = 800
 _POINTS: Final = 2_000
+_WEIGHTS_AT_ONCE: Final = 4_000_000
+"""Most of a bootstrap's weights that are held at one time: 32 MB."""
 _FIRST: Final = ("client_ms", "execution_ms", "duration_ms", "inference_ms", "ttft_ms", "init_ms")
 GROUPS: Final[Mapping[str, pl.Expr]] = {
     "all": pl.lit(value=True),
@@ -227,8 +229,12 @@ def _means(values: FloatArray, rng: np.random.Generator) -> FloatArray:
         return rng.beta(hits + 0.5, values.size - hits + 0.5, DRAWS)
     if values.size < 2:
         return np.full(DRAWS, math.nan)
-    weights = rng.standard_exponential((DRAWS, values.size))
-    return np.asarray(weights @ values / weights.sum(axis=1), dtype=np.float64)
+    means = np.empty(DRAWS)
+    at_once = max(1, _WEIGHTS_AT_ONCE // values.size)
+    for first in range(0, DRAWS, at_once):
+        weights = rng.standard_exponential((min(at_once, DRAWS - first), values.size))
+        means[first : first + at_once] = weights @ values / weights.sum(axis=1)
+    return means
 
 
 def _contrast(values: list[FloatArray], drawn: list[FloatArray], level: float | None) -> Contrast:

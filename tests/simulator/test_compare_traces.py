@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from replay.cli import main
-from simulator.compare_traces import contrast
+from simulator.compare_traces import _means, contrast
 from simulator.errors import ParameterError
 from simulator.trace import Trace, make_trace, write_trace
 
@@ -58,6 +59,18 @@ def test_the_interval_of_a_difference_holds_the_truth_nineteen_times_in_twenty()
             held[name] += one.lo <= inside <= one.hi
     # At a true 95 %, fewer than 16 of 20 come once in 400.
     assert all(count >= 16 for count in held.values()), held
+
+
+def test_a_long_recording_takes_no_more_memory_than_its_rows() -> None:
+    rng = np.random.default_rng(0)
+    values = rng.lognormal(6.0, 0.3, 50_000)
+    tracemalloc.start()
+    means = _means(values, rng)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 100e6
+    assert means.mean() == pytest.approx(values.mean(), rel=0.001)
+    assert means.std() == pytest.approx(values.std() / np.sqrt(values.size), rel=0.1)
 
 
 def test_what_ten_requests_cannot_carry_is_said() -> None:
