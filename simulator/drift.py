@@ -28,6 +28,8 @@ _SD_STEPS: Final = np.array([0.0, 0.03, 0.06, 0.1, 0.15, 0.2, 0.3, 0.45, 0.65, 1
 _THETA_STEPS: Final = np.array([0.05, 0.125, 1.0 / 3.0, 1.0, 3.0])
 NO_DRIFT_PRIOR: Final = 0.5
 _PRIOR_SCALE: Final = 0.1
+_LEAST_ERROR: Final = 1e-6
+"""Error of a window that counts as none, as a share of the largest drift."""
 _LIKE_SHARE: Final = 0.5
 """How far one variant's drift is taken to be the other's: same function, region and hour, another model."""
 
@@ -162,6 +164,8 @@ def fit_drift(
             *((1.0 - _LIKE_SHARE) * mass for mass in prior),
             *(_LIKE_SHARE * like.weights[believable]).tolist(),
         ]
+    # Windows of one time without any error between them would leave a covariance that nothing inverts.
+    error = np.maximum(error, _LEAST_ERROR * max(sds))
     log_posterior = np.log(prior) + np.array(
         [_log_marginal(time_s, value, error, sd, theta_s) for sd, theta_s in zip(sds, thetas_s, strict=True)]
     )

@@ -135,6 +135,15 @@ def test_constant_and_tiny_samples_can_be_drawn(values: FloatArray) -> None:
     assert drawn.max() <= values.max() * (1 + 1e-6)
 
 
+def test_requests_that_all_come_at_once_can_be_fitted() -> None:
+    rng = np.random.default_rng(4)
+    # Most of them take the same time, so that the windows' medians have no error of their own.
+    values = np.where(rng.random(400) < 0.8, 10.0, rng.lognormal(3.0, 0.3, 400))
+    drawn = _drawn(values, np.zeros(400), 100, 10)
+    assert np.median(drawn) == pytest.approx(10.0)
+    assert np.isfinite(drawn).all()
+
+
 def test_a_large_sample_is_thinned_without_moving_its_quantiles() -> None:
     rng = np.random.default_rng(9)
     values = 600.0 * np.exp(0.3 * rng.standard_normal(60_000))
