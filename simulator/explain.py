@@ -15,6 +15,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from simulator.checks import at_least
 from simulator.errors import ParameterError
 from simulator.figures import ALL
 from simulator.intervals import Estimate
@@ -129,8 +130,9 @@ def explain(trace: Trace, *, seed: int = 1) -> dict[str, Explanation]:
     Raises
     ------
     ParameterError
-        No answered request of the trace can be split into parts.
+        No answered request of the trace can be split into parts, or a negative seed.
     """
+    at_least("seed", seed, 0)
     variants = trace.variants()
     groups = {ALL: trace}
     if len(variants) > 1:

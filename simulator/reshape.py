@@ -11,6 +11,7 @@ from typing import Final, Literal
 import numpy as np
 import polars as pl
 
+from simulator.checks import at_least
 from simulator.errors import ParameterError
 from simulator.trace import Trace, TraceMetadata, make_trace
 
@@ -102,8 +103,9 @@ def sample(trace: Trace, *, seed: int, rows: int | None = None, share: float | N
     Raises
     ------
     ParameterError
-        Neither or both of them, more rows than there are, or a share outside (0, 1].
+        Neither or both of them, more rows than there are, a share outside (0, 1], or a negative seed.
     """
+    at_least("seed", seed, 0)
     if (rows is None) == (share is None):
         raise ParameterError("sample: give either a number of rows or a share")
     rng = np.random.default_rng(seed)

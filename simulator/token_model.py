@@ -20,6 +20,7 @@ import numpy as np
 import polars as pl
 from scipy.special import kolmogorov
 
+from simulator.checks import at_least
 from simulator.errors import FitError
 from simulator.quantiles import FloatArray
 from simulator.trace import Trace, make_trace
@@ -134,7 +135,10 @@ def retarget(trace: Trace, traffic: Trace, *, name: str, seed: int = 0) -> Retar
     ------
     FitError
         Too few rows to fit, or traffic without tokens.
+    ParameterError
+        A negative seed.
     """
+    at_least("seed", seed, 0)
     fit = fit_tokens(trace)
     wanted = traffic.frame.filter(pl.col("input_tokens").is_not_null() & pl.col("output_tokens").is_not_null())
     if not len(wanted):

@@ -111,6 +111,10 @@ class TestKnownParts:
         )
         assert list(explain(make_trace(frame))) == ["all", "a", "b"]
 
+    def test_a_negative_seed(self) -> None:
+        with pytest.raises(ParameterError, match="seed=-1 must be 0 or more"):
+            explain(known(200), seed=-1)
+
     def test_nothing_to_explain(self) -> None:
         with pytest.raises(ParameterError, match="nothing to explain"):
             explain(make_trace(pl.DataFrame({"arrival_s": [0.0], "client_ms": [1.0]})))

@@ -150,6 +150,7 @@ class TestCommands:
             (["cut", "{good}", "--from", "9", "-o", "{out}"], "no request arrives there"),
             (["cut", "{good}", "--variant", "x", "-o", "{out}"], "no variant 'x' in it; it has: none named"),
             (["sample", "{good}", "--share", "2", "-o", "{out}"], "share 2.0 is outside (0, 1]"),
+            (["sample", "{good}", "--rows", "1", "--seed", "-1", "-o", "{out}"], "seed=-1 must be 0 or more"),
             (["merge", "{good}", "{bad}", "-o", "{out}"], "not a readable Parquet trace"),
             (["import", "{fine}", "--format", "csv", "-o", "/proc/nowhere/t.parquet"], "cannot write the trace"),
         ],

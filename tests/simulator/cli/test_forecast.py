@@ -86,6 +86,7 @@ def test_recorded_arrivals_are_replayed(traces: list[str]) -> None:
         (["--pc-optimized", "2000"], "above account_concurrency=1000"),
         (["--gateway-timeout", "0"], "gateway_timeout_s=0.0 must be above 0"),
         (["--seed", "-1"], "seed=-1 is outside"),
+        (["--seed", "-1", "--prompts", "baseline"], "seed=-1 must be 0 or more"),
         (["--replications", "3"], "replications=3 must be 40 or more"),
         (["--candidate", "nowhere.parquet"], "nowhere.parquet: no such trace file"),
         (["--prices", "nowhere.toml"], "nowhere.toml: cannot read the prices"),
