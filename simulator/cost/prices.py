@@ -81,6 +81,8 @@ def load_prices(path: str | Path | None = None) -> Prices:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ParameterError(f"{source}: the prices are not TOML ({error})") from error
     own_models = own.pop("models", {})
+    if not isinstance(own_models, Mapping):
+        raise ParameterError(f"{source}: 'models' is {own_models!r}; give each model a table, such as [models.\"ID\"]")
     table = _shipped_table()
     return _prices(_laid_over(table, own, str(source)), own_models, str(source))
 

@@ -67,6 +67,8 @@ class TestPrices:
             ("[models.x]\ninput = 1", 'models."x" needs input and output'),
             ("[models.x]\ninput = 1\noutput = 'free'", "'models.\"x\".output' is 'free'"),
             ("[models]\nx = 1", 'models."x" needs input and output'),
+            ("models = 3", "'models' is 3; give each model a table"),
+            ("[[models]]\ninput = 1\noutput = 2", "'models' is [{'input': 1, 'output': 2}]; give each model a table"),
             ("= 3", "the prices are not TOML"),
         ],
     )
