@@ -224,9 +224,14 @@ def _with_hits(
     mean = np.full(1, tokens[asked].mean() if asked.any() else 0.0)
     # A hit reads what a miss has written, and is the cache's cost without the write.
     size = response_cache_cost_usd(np.append(mean, 0.0), np.array([True, False]), terms.beside, prices=terms.prices)[1]
-    of_hit = dict.fromkeys(_TOKEN_PARTS, 0.0) | {"response_cache": float(size)}
+    of_hit: dict[str, FloatArray | float] = {
+        **dict.fromkeys(_TOKEN_PARTS, 0.0),
+        "response_cache": float(size),
+        "lambda_handler": np.minimum(hit_usd, parts["lambda_handler"]),
+    }
     mixed = dict(parts)
-    share = np.where(asked, terms.cache_hits, 0.0)
-    for part, usd in [*of_hit.items(), ("lambda_handler", np.minimum(hit_usd, parts["lambda_handler"]))]:
-        mixed[part] = parts[part] * (1.0 - share) + usd * share
+    hits = terms.cache_hits
+    for part, usd in of_hit.items():
+        # Of a row that asked nobody (a throttled one) memory, and with it the price of a hit, may not be known.
+        mixed[part] = np.where(asked, parts[part] * (1.0 - hits) + usd * hits, parts[part])
     return mixed

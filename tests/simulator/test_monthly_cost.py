@@ -136,6 +136,18 @@ class TestParts:
         assert side.parts["lambda_handler"] == pytest.approx([0.020 * GB_SECOND_USD] * 8)
         assert side.parts["response_cache"] == pytest.approx([0.0625e-6] * 8)
 
+    def test_a_throttled_request_costs_the_same_with_a_cache_that_answers(self) -> None:
+        trace = recorded(
+            2,
+            status=["ok", "throttled"],
+            billed_ms=[900.0, None],
+            **{name: [100, None] for name in ("memory_mb", "input_tokens", "output_tokens")},
+        )
+        terms = Terms(PRICES, beside=Beside(response_cache=True), cache_hits=1.0)
+        side = side_of_trace(trace, "now", terms)
+        assert sum(usd[1] for usd in side.parts.values()) == pytest.approx(1e-6)
+        assert side.parts["lambda_handler"][0] > 0.0
+
     @settings(max_examples=20)
     @given(share=st.floats(0, 1))
     def test_the_more_the_cache_answers_the_cheaper_the_model(self, share: float) -> None:
