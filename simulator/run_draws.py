@@ -131,7 +131,7 @@ def model_draws(
     if not any(calls):
         return None
     for call, service in zip(calls, services, strict=True):
-        if call is not None and np.isnan(service.fit.input_tokens).any():
+        if call is not None and np.isnan([service.fit.input_tokens, service.fit.output_tokens]).any():
             raise ParameterError(
                 f"variant {service.fit.variant!r} has the quota {call.quota!r} to meet, but some of its recorded "
                 "requests have no input_tokens or output_tokens; record them, or leave its model out of the platform"
