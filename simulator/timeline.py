@@ -100,8 +100,12 @@ class Timeline:
 
     @property
     def expected_requests(self) -> float:
-        """Give how many requests a run has on average, the history's with them."""
-        return math.fsum(phase.arrivals.expected_requests for phase in self.phases)
+        """Give how many requests a run has on average, with those of the history that are not left out."""
+        found = 0.0
+        for start_s, phase in zip(self.starts_s.tolist(), self.phases, strict=True):
+            inside_s = start_s + phase.arrivals.duration_s - max(start_s, self.from_s)
+            found += phase.arrivals.expected_requests * max(0.0, inside_s / phase.arrivals.duration_s)
+        return found
 
     def draw(self, randomness: Randomness) -> tuple[FloatArray, IntArray]:
         """Draw the arrivals of one replication: when, ascending, and the index of the step (−1: history)."""

@@ -71,6 +71,8 @@ def test_only_what_can_still_be_warm_is_simulated_of_the_history() -> None:
     assert (np.diff(arrival_s) >= 0).all()
     assert set(step.tolist()) == {HISTORY, 0, 1}
     assert ((step == 1) == (arrival_s >= found.starts_s[-1])).all()
+    # Two minutes of a request a second, and the steps.
+    assert found.expected_requests == pytest.approx(117.0 + 200.0)
     # The recordings are taken to have ended with the history.
     assert found.recorded_at_s == (900.0, 950.0)
 
