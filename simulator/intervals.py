@@ -210,9 +210,11 @@ def autocorrelation(values: ArrayLike, lag: int = 1) -> float:
     sample = _finite(values)
     if sample.size < lag + 3:
         return math.nan
-    ranks = np.argsort(np.argsort(sample, kind="stable"), kind="stable").astype(np.float64)
-    if np.unique(sample).size == 1:
+    _, value, counts = np.unique(sample, return_inverse=True, return_counts=True)
+    if counts.size == 1:
         return math.nan
+    # Equal values share the middle of their ranks: in the order they came in they would seem to grow.
+    ranks = (np.cumsum(counts) - counts / 2.0)[value]
     centred = ranks - ranks.mean()
     return float(np.sum(centred[lag:] * centred[:-lag]) / np.sum(centred**2))
 

@@ -109,6 +109,7 @@ def test_an_interval_lies_within_the_sample_and_holds_its_own_middle(values: lis
 def test_autocorrelation_tells_drift_from_chance() -> None:
     rng = np.random.default_rng(11)
     assert abs(autocorrelation(rng.random(400))) < 0.12
+    assert abs(autocorrelation(rng.integers(1, 3, 400))) < 0.12, "whole milliseconds, most of them equal"
     assert autocorrelation(np.cumsum(rng.normal(size=400))) > 0.8
     assert math.isnan(autocorrelation([1.0, 2.0]))
 
