@@ -143,7 +143,9 @@ class Question:
     def ask(self, variant: str, provisioned: int, *, timeout_s: float | None = None) -> Forecast:
         """Forecast all of the traffic on one version with so much provisioned concurrency, after as much before."""
         names = list(self.traces)
-        versions = {name: replace(one, provisioned=0) for name, one in self.platform.versions.items()}
+        # A schedule or a target of its own would be what is searched.
+        own: dict[str, Any] = {"provisioned": 0, "provisioned_changes": (), "target_tracking": None}
+        versions = {name: replace(one, **own) for name, one in self.platform.versions.items()}
         settings = replace(versions[variant], provisioned=provisioned)
         if timeout_s is not None:
             settings = replace(settings, timeout_s=timeout_s)
@@ -171,7 +173,8 @@ class Question:
 def advise_version(question: Question, variant: str, *, most: int = MAX_PROVISIONED) -> VersionAdvice:
     """Find the least provisioned concurrency, and a time-out, with which ``variant`` meets the objectives.
 
-    Doubling until it meets them, then halving between: more provisioned concurrency is never worse.
+    Doubling until it meets them, then halving between: more provisioned concurrency is never worse. Neither more than
+    ``most`` is tried nor more than the platform's limits leave.
     """
     tried: dict[int, float] = {}
     found: dict[int, Forecast] = {}
@@ -182,7 +185,7 @@ def advise_version(question: Question, variant: str, *, most: int = MAX_PROVISIO
             tried[count] = _joint(found[count], question.objectives)
         return tried[count]
 
-    least = _least(chance, most)
+    least = _least(chance, min(most, *_limits(question.platform, variant)))
     chosen = max(tried) if least is None else least
     settings = question.platform.versions[variant]
     memory = _memory(question.traces[variant], settings.memory_mb)
@@ -245,6 +248,8 @@ def advise_steps(question: Question, weights: Sequence[float], *, seed: int = 0)
 def _least(chance: Callable[[int], float], most: int) -> int | None:
     if chance(0) >= CONFIDENCE:
         return 0
+    if most < 1:
+        return None
     low, high = 0, 1
     while chance(high) < CONFIDENCE:
         if high >= most:
@@ -257,6 +262,16 @@ def _least(chance: Callable[[int], float], most: int) -> int | None:
         else:
             low = middle
     return high
+
+
+def _limits(platform: Platform, variant: str) -> list[int]:
+    """Give what a version's provisioned concurrency may not exceed."""
+    limits = (
+        platform.account_concurrency,
+        platform.reserved_concurrency,
+        platform.versions[variant].concurrency_limit,
+    )
+    return [limit for limit in limits if limit is not None]
 
 
 def _joint(found: Forecast, objectives: Sequence[Objective]) -> float:

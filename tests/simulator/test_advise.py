@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,8 @@ from simulator.arrivals import poisson
 from simulator.cost import load_prices
 from simulator.errors import ParameterError
 from simulator.objective import parse_objectives
-from simulator.platform import Platform
+from simulator.platform import Platform, VersionSettings
+from simulator.provisioned import ProvisionedChange, TargetTracking
 from simulator.quantiles import samples_to_bound
 from simulator.trace import write_trace
 from tests.simulator.worlds import Recorded, World
@@ -46,6 +48,29 @@ def test_none_is_bought_where_none_is_needed_and_none_found_where_none_helps(rec
     assert advise_version(asked(recorded, "p99 < 25 s"), "optimized").provisioned == 0
     hopeless = advise_version(asked(recorded, "p50 < 100 ms"), "optimized", most=4)
     assert (hopeless.provisioned, hopeless.verdict, sorted(hopeless.tried)) == (None, "fail", [0, 1, 2, 4])
+
+
+@pytest.mark.parametrize(("limit", "tried"), [(3, [0, 1, 2, 3]), (0, [0])])
+def test_no_more_is_tried_than_the_platform_has(recorded: Recorded, limit: int, tried: list[int]) -> None:
+    question = replace(asked(recorded, "p50 < 100 ms"), platform=Platform(reserved_concurrency=limit))
+    found = advise_version(question, "baseline", most=8)
+    assert (found.provisioned, sorted(found.tried)) == (None, tried)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        VersionSettings(provisioned=2, target_tracking=TargetTracking(2, 5)),
+        VersionSettings(provisioned_changes=(ProvisionedChange(0.0, 5),)),
+    ],
+)
+def test_provisioned_concurrency_that_the_platform_has_is_not_kept(
+    recorded: Recorded, settings: VersionSettings
+) -> None:
+    question = asked(recorded, "cold_share < 2%")
+    versions = {"baseline": settings, "optimized": VersionSettings()}
+    found = advise_version(replace(question, platform=replace(question.platform, versions=versions)), "baseline")
+    assert found.tried == advise_version(question, "baseline").tried
 
 
 def test_a_time_out_lies_beyond_the_tail(recorded: Recorded) -> None:
