@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
+import polars as pl
 
 from simulator.arrivals import ArrivalPlan
 from simulator.cost import Prices, provisioned_idle_usd_per_hour
@@ -311,8 +312,8 @@ def _memory(trace: Trace, default_mb: int) -> dict[str, Any]:
 
 
 def _quantile_error(trace: Trace, level: float, rng: np.random.Generator) -> tuple[float, float]:
-    """Give a quantile of the warm requests, and its standard error × √requests."""
-    warm = trace.frame.filter(~trace.frame["cold"].fill_null(value=False))
+    """Give a quantile of the warm requests that were answered, and its standard error × √requests."""
+    warm = trace.frame.filter((pl.col("status") == "ok") & ~pl.col("cold").fill_null(value=False))
     column = "client_ms" if warm["client_ms"].is_not_null().any() else "duration_ms"
     rows = warm.filter(warm[column].is_not_null() & (warm[column] > 0.0))
     values: FloatArray = rows[column].to_numpy()

@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import polars as pl
 import pytest
 from click.testing import CliRunner
 
@@ -16,7 +17,7 @@ from simulator.objective import parse_objectives
 from simulator.platform import Platform, VersionSettings
 from simulator.provisioned import ProvisionedChange, TargetTracking
 from simulator.quantiles import samples_to_bound
-from simulator.trace import write_trace
+from simulator.trace import make_trace, write_trace
 from tests.simulator.worlds import Recorded, World
 
 
@@ -92,6 +93,16 @@ def test_small_weights_take_longer(recorded: Recorded) -> None:
     assert whole.duration_s == max(whole.bound_s, whole.regression_s)
     with pytest.raises(ParameterError, match="no candidate to tell apart"):
         advise_steps(asked(recorded, "p99 < 1500 ms"), [0.0])
+
+
+def test_refusals_are_no_fast_answers(recorded: Recorded) -> None:
+    question = asked(recorded, "p50 < 1500 ms")
+    refused = recorded.baseline.frame.with_columns(
+        status=pl.lit("throttled"), cold=pl.lit(None, dtype=pl.Boolean), client_ms=pl.lit(5.0)
+    )
+    both = make_trace(pl.concat([recorded.baseline.frame, refused]).sort("arrival_s", maintain_order=True))
+    with_refusals = replace(question, traces={**question.traces, "baseline": both})
+    assert advise_steps(with_refusals, [0.5]) == advise_steps(question, [0.5])
 
 
 def test_the_command(recorded: Recorded, tmp_path: Path) -> None:
