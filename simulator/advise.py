@@ -14,7 +14,7 @@ from simulator.arrivals import ArrivalPlan
 from simulator.cost import Prices, provisioned_idle_usd_per_hour
 from simulator.errors import ParameterError
 from simulator.figures import ALL
-from simulator.forecast import Forecast, forecast, rows_of, verdict
+from simulator.forecast import Forecast, chance_json, forecast, rows_of, verdict
 from simulator.keep_alive import KeepAliveFit
 from simulator.objective import Objective, Verdict
 from simulator.parallel import Workers
@@ -64,11 +64,11 @@ class VersionAdvice:
         """Give the fields as JSON types."""
         return {
             "provisioned": self.provisioned,
-            "probability": self.probability,
+            "probability": chance_json(self.probability),
             "verdict": self.verdict,
             "idle_usd_per_hour": self.idle_usd_per_hour,
             "cost_per_1k_usd": self.request_usd_per_1000,
-            "tried": {str(count): chance for count, chance in sorted(self.tried.items())},
+            "tried": {str(count): chance_json(chance) for count, chance in sorted(self.tried.items())},
             "timeout_s": self.timeout_s,
             "timeout_note": self.timeout_note,
             "memory": dict(self.memory),

@@ -117,6 +117,11 @@ def verdict(probability: float) -> Verdict:
     return "fail" if probability <= 1.0 - CONFIDENCE else "inconclusive"
 
 
+def chance_json(probability: float) -> float | None:
+    """Give a probability for JSON, which has no NaN: None where no run tells it."""
+    return None if math.isnan(probability) else probability
+
+
 def metric_name(objective: Objective) -> str:
     """Give the figure's name of an objective's metric: ``p99`` is ``p99_ms``."""
     return f"{objective.metric}_ms" if objective.is_latency else objective.metric

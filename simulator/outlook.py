@@ -11,7 +11,7 @@ import numpy as np
 
 from simulator.arrivals import poisson
 from simulator.figures import ALL, QUANTILE_METRICS
-from simulator.forecast import MIN_REPLICATIONS, Forecast, forecast, metric_name, verdict
+from simulator.forecast import MIN_REPLICATIONS, Forecast, chance_json, forecast, metric_name, verdict
 from simulator.keep_alive import KeepAliveFit
 from simulator.objective import Objective, Verdict
 from simulator.parallel import Workers
@@ -81,10 +81,11 @@ class Judged:
         """Give the fields as JSON types."""
         return {
             "objective": str(self.objective),
-            "probability": self.probability,
+            "probability": chance_json(self.probability),
             "verdict": self.verdict,
             "steps": {
-                label: {"probability": chance, "verdict": verdict(chance)} for label, chance in self.by_step.items()
+                label: {"probability": chance_json(chance), "verdict": verdict(chance)}
+                for label, chance in self.by_step.items()
             },
         }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Final
 
@@ -113,7 +114,9 @@ def _cell(figure: Figure) -> Text:
 
 
 def chance_text(probability: float) -> str:
-    """Write a probability that rests on a few hundred runs."""
+    """Write a probability that rests on a few hundred runs; a dash where none of them tells it."""
+    if math.isnan(probability):
+        return "–"
     # Never "100 %": as many runs as there were cannot show a probability of one.
     if probability > 0.995:
         return "> 99 %"

@@ -56,6 +56,7 @@ def test_no_more_is_tried_than_the_platform_has(recorded: Recorded, limit: int, 
     question = replace(asked(recorded, "p50 < 100 ms"), platform=Platform(reserved_concurrency=limit))
     found = advise_version(question, "baseline", most=8)
     assert (found.provisioned, sorted(found.tried)) == (None, tried)
+    json.loads(json.dumps(found.to_json()), parse_constant=pytest.fail)
 
 
 @pytest.mark.parametrize(

@@ -153,6 +153,18 @@ def test_a_rollout_file_names_weights_lengths_and_rates(traces: list[str], tmp_p
     assert list(requests) == ["5%", "50%"]
 
 
+def test_a_step_without_requests_has_no_chance_and_the_document_is_json(traces: list[str], tmp_path: Path) -> None:
+    steps = tmp_path / "steps.yaml"
+    steps.write_text("- {weight: 5%, duration: 1s, rate: 0.0001}\n- {weight: 50%, duration: 20s}\n")
+    rollout = [*QUICK[:2], "--rollout", str(steps), "--slo", "p99 < 25 s", "--burst", "0"]
+    _, out, _ = run(*traces, *rollout, "--json")
+    document = json.loads(out, parse_constant=pytest.fail)
+    by_step = document["objectives"][0]["steps"]
+    assert {label: one["probability"] for label, one in by_step.items()} == {"5%": None, "50%": 1.0}
+    assert by_step["5%"]["verdict"] == "inconclusive"
+    assert "by step: 5% –, 50% > 99 %" in " ".join(run(*traces, *rollout)[1].split())
+
+
 @pytest.mark.parametrize(
     ("written", "message"),
     [
