@@ -79,7 +79,7 @@ def _spread(spread: Spread) -> str:
 def _percent(spread: Spread) -> str:
     if spread.median is None or spread.lo is None or spread.hi is None:
         return "–"
-    return f"{100 * spread.median:.2g} % [{100 * spread.lo:.2g}–{100 * spread.hi:.2g}]"
+    return f"{number(100 * spread.median)} % [{number(100 * spread.lo)}–{number(100 * spread.hi)}]"
 
 
 def forecast_table(found: Forecast) -> Table:

@@ -140,6 +140,8 @@ def test_a_time_out_below_the_tail_shows_as_no_margin_and_failures(traces: list[
     document = json.loads(out)
     assert document["timeout_margin"]["median"] < 1.0
     assert document["timeout_margin"]["chance"]["median"] > 0.2
+    _, out, _ = run(*traces, *QUICK, "--weight", "0", "--timeout", "0.01", "--burst", "0")
+    assert "100 % [100–100] of the requests hit it" in out
     assert document["burst_amplification"] is None
 
 
