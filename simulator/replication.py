@@ -241,8 +241,9 @@ class CostModel:
         for variant, trace in traces.items():
             cost = trace_cost(trace, prices=prices, architecture=architecture)
             usable = np.isfinite(cost.token_usd)
-            # A row whose tokens are unknown stands for the mean of the others, not for nothing.
-            mean_usd = float(cost.token_usd[usable].mean()) if usable.any() else np.nan
+            # A row whose tokens are unknown stands for the mean of the others that were answered, not for nothing.
+            others = cost.token_usd[usable & (trace.frame["status"] == "ok").to_numpy()]
+            mean_usd = float(others.mean()) if others.size else np.nan
             token_usd[variant] = np.where(usable, cost.token_usd, mean_usd)
             if not usable.all():
                 # Only what concerns tokens: a missing billed time is simulated anyway.
