@@ -82,8 +82,9 @@ class Objective:
 
     def __str__(self) -> str:
         """Write the objective the way it is read."""
-        threshold = f"{self.threshold:g} ms" if self.is_latency else f"{self.threshold * 100:g}%"
-        return f"{self.metric} {self.comparator} {threshold}"
+        value, unit = (self.threshold, " ms") if self.is_latency else (self.threshold * 100.0, "%")
+        # Without an exponent, which the grammar does not have.
+        return f"{self.metric} {self.comparator} {f'{value:.10f}'.rstrip('0').rstrip('.')}{unit}"
 
 
 def parse_objective(text: str) -> Objective:

@@ -21,6 +21,9 @@ from simulator.objective import Objective, parse_objective, parse_objectives
         ("error_rate <= 1%", "error_rate", "<=", 0.01),
         ("cold_share < 0.05", "cold_share", "<", 0.05),
         ("p50 > 10 ms", "p50", ">", 10.0),
+        ("p99 < 1234.5678 ms", "p99", "<", 1234.5678),
+        ("p99 < 1000 s", "p99", "<", 1e6),
+        ("error_rate < 0.00003%", "error_rate", "<", 3e-7),
     ],
 )
 def test_reads(text: str, metric: str, comparator: str, threshold: float) -> None:
