@@ -97,9 +97,9 @@ def opened(folder: Path, inputs: Mapping[str, Any], *, fresh: bool = False) -> I
             raise ParameterError(
                 f"{folder}: another sweep is at work there; wait for it, or choose --run-dir"
             ) from error
-        _check_inputs(folder, inputs, fresh=fresh)
         if fresh:
-            results.truncate(0)
+            results.truncate(0)  # before the inputs change: a kill between the two must not pair old results with new
+        _check_inputs(folder, inputs, fresh=fresh)
         yield Journal(folder, results, _read(results, folder))
 
 

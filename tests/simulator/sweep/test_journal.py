@@ -50,6 +50,25 @@ def test_other_inputs_and_other_sweeps_are_kept_out(tmp_path: Path) -> None:
     assert (tmp_path / "results.jsonl").read_bytes() == b""
 
 
+def test_a_kill_while_a_sweep_begins_anew_leaves_no_results_of_other_inputs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with opened(tmp_path, INPUTS) as journal:
+        journal.write([{"scenario": 1}])
+    others = {**INPUTS, "seed": 2}
+
+    def write_then_die(target: Path, text: str) -> None:
+        target.write_text(text)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("simulator.sweep.journal.write_text", write_then_die)
+        with pytest.raises(KeyboardInterrupt), opened(tmp_path, others, fresh=True):
+            pass
+    with opened(tmp_path, others) as journal:
+        assert journal.done == {}
+
+
 def test_a_whole_line_that_is_no_result_is_told_by_its_number(tmp_path: Path) -> None:
     with opened(tmp_path, INPUTS) as journal:
         journal.write([{"scenario": 1}])
