@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final, Literal
 
 import numpy as np
@@ -163,7 +163,7 @@ def _date(trace: Trace) -> datetime | None:
         date = datetime.fromisoformat(text)
     except ValueError as error:
         raise ParameterError(f"the trace's recorded_at is {text!r}, not an ISO 8601 time") from error
-    return date if date.tzinfo else datetime.fromisoformat(f"{text}+00:00")
+    return date if date.tzinfo else date.replace(tzinfo=UTC)
 
 
 def _last_s(trace: Trace) -> float:

@@ -41,6 +41,10 @@ class TestMerge:
         assert merged.trace.metadata.source == "csv, drive"
         assert merged.trace.metadata.region == "us-east-1"
 
+    def test_a_date_without_time_or_zone_is_a_day_of_utc(self) -> None:
+        merged = merge([trace([0.0], recorded_at="2026-11-20"), trace([0.0], recorded_at="2026-11-20T01:00:00+01:00")])
+        assert merged.trace.frame["arrival_s"].to_list() == [0.0, 0.0]
+
     def test_from_the_start_and_one_after_the_other(self) -> None:
         parts = [trace([0.0, 2.0], function="f"), trace([1.0, 3.0], function="g")]
         assert merge(parts).alignment == "start"
