@@ -139,7 +139,7 @@ class Numbers:
             at_least(name, getattr(self, name), 0.0)
         if not 0.0 <= self.cold_share <= 1.0:
             raise ParameterError(f"cold_share={self.cold_share!r} must be a share from 0 to 1")
-        if self.model is None and self.input_tokens + self.output_tokens > 0:
+        if self.model is None and any(getattr(self, name) > 0 for name in _TOKEN_PARTS):
             raise ParameterError("tokens are given, and no model; name it with --model")
 
 

@@ -253,6 +253,7 @@ class TestIntervals:
         (lambda: Terms(PRICES, beside=Beside(response_cache=True), cache_hits=2), "cache_hits=2 must be a share"),
         (lambda: Beside(log_bytes=-1), "log_bytes=-1 must be 0.0 or more"),
         (lambda: Numbers(None, 512, 10, output_tokens=5), "tokens are given, and no model"),
+        (lambda: Numbers(None, 512, 10, cache_read_tokens=5), "tokens are given, and no model"),
         (lambda: Numbers(None, 0, 10), "memory_mb=0 must be above 0"),
         (lambda: Numbers(None, 512, math.nan), "duration_ms=nan must be 0.0 or more"),
         (lambda: Numbers(None, 512, 1, cold_share=1.5), "cold_share=1.5 must be a share"),
