@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Final
+
+_POLARS_OS_ERROR: Final = re.compile(r"\(os error (\d+)\)")
+"""In Polars' words a full disk is an error of the file's format, with the system's number in its text."""
 
 
 @contextmanager
@@ -29,10 +34,22 @@ def written_beside(target: Path) -> Iterator[Path]:
         with beside.open("rb") as written:
             os.fsync(written.fileno())
         beside.replace(target)
-    except BaseException:
+    except BaseException as error:
         with suppress(FileNotFoundError):
             beside.unlink()
+        number = _os_error(error, name)
+        if number is not None:
+            raise OSError(number, os.strerror(number), str(target)) from error
         raise
+
+
+def _os_error(error: BaseException, beside: str) -> int | None:
+    """Give the operating system's number of an error of writing ``beside``; None of any other error."""
+    if isinstance(error, OSError) and error.errno is not None:
+        # A full disk names no file, and a rename the one that nobody knows of.
+        return error.errno if str(error.filename or beside) == beside else None
+    told = _POLARS_OS_ERROR.search(str(error)) if isinstance(error, Exception) else None
+    return int(told[1]) if told is not None else None
 
 
 def write_text(target: Path, text: str) -> Path:
