@@ -65,7 +65,7 @@ def read_platform(path: str | Path, base: Platform | None = None) -> Platform:
         raise ParameterError(f"{source}: {where}{error.problem or 'not YAML'}") from error
     except OSError as error:
         raise ParameterError(f"{source}: cannot read the platform ({error.strerror})") from error
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
+    except (ValueError, yaml.YAMLError) as error:  # no UTF-8, or a date that there is not
         raise ParameterError(f"{source}: the platform is not YAML ({str(error).splitlines()[0]})") from error
     return platform_of(document, base, origin=str(source))
 

@@ -265,7 +265,7 @@ def _read_steps(path: Path) -> list[tuple[int, dict[str, Any]]]:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise ParameterError(f"{path}: cannot read the rollout ({error})") from error
-    except yaml.YAMLError as error:
+    except (ValueError, yaml.YAMLError) as error:  # also a date that there is not
         raise ParameterError(f"{path}: not YAML ({' '.join(str(error).split())})") from error
     steps = document.get("steps") if isinstance(document, dict) else document
     if not isinstance(steps, list) or not steps or not all(isinstance(step, dict) for step in steps):

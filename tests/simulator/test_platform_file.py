@@ -94,6 +94,7 @@ def test_versions_of_other_names_replace_those_of_the_base() -> None:
         ("", "the file: None is not a mapping of fields"),
         ("keep_alive: 5m\nkeep_alive: 6m", "line 2, column 1: 'keep_alive' is given twice"),
         ("versions: {a: ", "line 1, column 15: "),
+        ("keep_alive: 2026-13-45", "the platform is not YAML (month must be in 1..12)"),
         ("versions: {a: {}, b: {}, c: {}}", "versions: 3 given (a, b, c); a weighted alias takes one or two"),
         ("versions: {baseline: {timeout: 901s}}", "versions.baseline: timeout_s=901 is above Lambda's limit of 900"),
         ("versions: {baseline: {memory: 64}}", "versions.baseline.memory: unknown field"),

@@ -176,6 +176,7 @@ def test_a_step_without_requests_has_no_chance_and_the_document_is_json(traces: 
         ("- {weight: 10%, speed: 3}", "step 1: unknown field 'speed'"),
         ("- {weight: 10%, rate: fast}", "step 1: rate 'fast' is no number"),
         ("- [", "not YAML"),
+        ("- {weight: 10%, duration: 2026-13-45}", "not YAML (month must be in 1..12)"),
     ],
 )
 def test_a_bad_rollout_file_is_one_line(traces: list[str], tmp_path: Path, written: str, message: str) -> None:
