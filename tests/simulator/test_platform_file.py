@@ -125,6 +125,14 @@ def test_a_mistake_is_one_line_with_file_field_and_value(tmp_path: Path, text: s
     assert "\n" not in str(caught.value)
 
 
+def test_a_version_may_be_written_like_the_other(tmp_path: Path) -> None:
+    path = tmp_path / "platform.yaml"
+    path.write_text(
+        "versions:\n  baseline: &like {timeout: 20s, memory_mb: 512}\n  optimized: {<<: *like, timeout: 25s}\n"
+    )
+    assert read_platform(path).versions["optimized"] == VersionSettings(timeout_s=25.0, memory_mb=512)
+
+
 def test_a_file_that_cannot_be_read_is_said(tmp_path: Path) -> None:
     with pytest.raises(ParameterError, match=r"no\.yaml: cannot read the platform"):
         read_platform(tmp_path / "no.yaml")
