@@ -23,7 +23,7 @@ from simulator.objective import Objective, Verdict
 from simulator.parallel import Workers
 from simulator.platform import Platform
 from simulator.quantiles import CONFIDENCE, FloatArray, interval, samples_to_bound
-from simulator.replication import CostModel, metrics_for
+from simulator.replication import WHOLE, CostModel, metrics_for
 from simulator.runs import Progress, Runs, replicate
 from simulator.service import ServiceFit, fit_services
 from simulator.timeline import PlannedStep, Timeline, make_timeline, memory_of
@@ -236,6 +236,8 @@ def prepare(
         raise ParameterError(f"replications={replications!r} must be {MIN_REPLICATIONS} or more for a 95 % interval")
     if len(platform.versions) != 2:
         raise ParameterError(f"the platform has {len(platform.versions)} version(s); a rollout is between two")
+    if any(step.label == WHOLE for step in steps):
+        raise ParameterError(f"a step is called {WHOLE!r}, which stands for all steps together; give it another name")
     names = platform.names
     traces = {names[0]: rows_of(baseline, names[0]), names[1]: rows_of(candidate, names[1])}
     latency = shared_latency(traces)

@@ -176,6 +176,8 @@ def test_what_cannot_be_fitted_is_refused(recorded: Recorded) -> None:
         run(replications=5)
     with pytest.raises(ParameterError, match="has 1 version"):
         run(platform=Platform(versions={"baseline": World().platform.versions["baseline"]}))
+    with pytest.raises(ParameterError, match="a step is called 'whole rollout', which stands for all steps"):
+        run(steps=[PlannedStep("whole rollout", 0.1, poisson(1.0, 5.0))])
 
 
 def test_a_trace_of_other_variants_is_refused_and_a_single_one_taken_whole(recorded: Recorded) -> None:
