@@ -207,7 +207,7 @@ def test_a_seed_below_0_is_bad_usage(tmp_path: Path) -> None:
 
 
 def test_memory_that_runs_out_is_told_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def too_large(*_: object) -> None:
+    def too_large(*_: object, **__: object) -> None:
         raise MemoryError("Unable to allocate 247. MiB")
 
     trace = tmp_path / "t.parquet"
