@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -132,21 +133,26 @@ class _Session:
         self.state = state
         self.target = Target(request.endpoint_url)
         self.pins = parse_pins(state.read(PINS_FILE), self.target.name, state.place)
+        self.bucket_region = bucket_region
+        self.variables_file = self.folder / VARIABLES_FILE
+        self.changes = 0
+
+    @cached_property
+    def terraform(self) -> TerraformCli:
+        """Terraform in this folder. Made when it is needed: whoever only asks what stands need not have it."""
+        request, state = self.request, self.state
         project, root, backend = request.project.resolve(), request.root.resolve(), None
-        if isinstance(state, BucketState) and bucket_region is not None:
+        if isinstance(state, BucketState) and self.bucket_region is not None:
             root = with_s3_backend(project, request.env, self.folder)
             backend = {
                 "bucket": state.bucket,
                 "key": state.state_key,
-                "region": bucket_region,
+                "region": self.bucket_region,
                 "use_lockfile": "true",
                 **({"use_path_style": "true"} if request.endpoint_url else {}),
             }
-        self.terraform = TerraformCli(
-            Workspace(project, root, self.folder, self.target.environment(), backend), request.progress
-        )
-        self.variables_file = self.folder / VARIABLES_FILE
-        self.changes = 0
+        workspace = Workspace(project, root, self.folder, self.target.environment(), backend)
+        return TerraformCli(workspace, request.progress)
 
     def check(self) -> None:
         self.target.check()
@@ -163,6 +169,7 @@ class _Session:
             # $LATEST has the other variant's configuration meanwhile. To bring this one's back would publish a second
             # version of what stands already.
             request.progress(f"{request.variant} is version {pinned.version} already")
+            self._say_what_waits(variables)
             return self._deployment()
         self.terraform.init()
         self.pins = replace(self.pins, latest=request.variant)
@@ -273,6 +280,15 @@ class _Session:
         """Apply moved pins. Right after an apply the state is fresh, and refreshing it again only costs time."""
         self._write_variables({**variables, **self._pin_variables(self.state.outputs())})
         self.changes += self.terraform.apply(self.variables_file, refresh=refresh)
+
+    def _say_what_waits(self, variables: Mapping[str, Any]) -> None:
+        """Name the functions beside whose packages changed: the next apply brings them, and this is none."""
+        applied = self.state.read(VARIABLES_FILE) or {}
+        for function, variable in _PACKAGE_VARIABLES.items():
+            now, then = variables.get(variable) or {}, applied.get(variable) or {}
+            if now.get("base64sha256") != then.get("base64sha256"):
+                latest = self.pins.latest or "optimized"
+                self.request.progress(f"{function} changed; tailcast deploy --variant {latest} brings it")
 
     def _write_variables(self, variables: Mapping[str, Any]) -> None:
         write_text(self.variables_file, to_json(variables))

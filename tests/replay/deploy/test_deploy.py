@@ -19,7 +19,7 @@ import pytest
 
 from replay.cloud import CloudConfig, LocalCloud
 from replay.deploy import Deployment, DeployRequest, deploy, destroy, promote
-from replay.deploy.pins import PINS_FILE
+from replay.deploy.pins import PINS_FILE, VARIABLES_FILE
 from replay.deploy.state import FolderState
 from replay.errors import CloudError, DeployError, InputError
 from tests.terraform_provider import provider_for
@@ -194,6 +194,14 @@ def test_the_life_of_a_rollout(cloud: LocalCloud, request_: DeployRequest) -> No
         assert not repeated.changed
         assert repeated.versions == second.versions
     assert len(cloud.client("lambda").list_versions_by_function(FunctionName=function)["Versions"]) == 3
+
+    # A function beside, whose package changed, waits for an apply, and that is said.
+    kept = request_.state_dir / VARIABLES_FILE
+    applied = kept.read_text()
+    kept.write_text(applied.replace(json.loads(applied)["authorizer_package"]["base64sha256"], "another"))
+    assert not deploy(baseline).changed
+    assert progress[-1] == "authorizer changed; tailcast deploy --variant optimized brings it"
+    kept.write_text(applied)
 
     # Promotion halfway through the shift: the version that still gets traffic keeps its environments.
     route_live(cloud, function, "1", {"2": 0.5})

@@ -10,7 +10,9 @@ import pytest
 from click.testing import CliRunner
 
 from replay.cli import main
-from replay.deploy import DeployRequest, default_state_dir
+from replay.deploy import DeployRequest, default_state_dir, describe
+from replay.deploy.pins import VARIABLES_FILE
+from replay.deploy.state import STATE_FILE, FolderState
 from replay.deploy.steps import wants_streaming
 from replay.errors import InputError
 from replay.project import find_project
@@ -103,3 +105,28 @@ def test_the_streaming_function_is_packaged_where_it_is_wanted(
     (root / "main.tf").touch()
     (root / "terraform.tfvars").write_text(tfvars)
     assert wants_streaming(DeployRequest("dev", "baseline", tmp_path, tmp_path, variables=variables)) is wanted
+
+
+def test_what_stands_is_told_without_terraform(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`tailcast canary` asks on machines that never deploy."""
+    root = tmp_path / "terraform" / "environments" / "dev"
+    root.mkdir(parents=True)
+    (root / "main.tf").touch()
+    request = DeployRequest(env="dev", variant="baseline", project=tmp_path, state_dir=tmp_path / "state")
+    outputs: dict[str, Any] = {
+        "region": "eu-west-1",
+        "function_name": "tailcast-dev-inference",
+        "api_id": "a1",
+        "api_endpoint": "https://a1.example.com",
+        "log_group_name": "/aws/lambda/tailcast-dev-inference",
+        "versions": {"baseline": "7"},
+        "alias_names": {"live": "live"},
+        "models": {},
+        "provisioned_versions": {},
+    }
+    state = FolderState(request.state_dir)
+    request.state_dir.mkdir()
+    state.write(STATE_FILE, {"outputs": {name: {"value": value} for name, value in outputs.items()}})
+    state.write(VARIABLES_FILE, {"variant": "baseline"})
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert describe(request).versions == {"baseline": "7"}
