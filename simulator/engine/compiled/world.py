@@ -63,7 +63,8 @@ class World:
         self.buckets = _buckets(platform, settings, int(run["on_demand_limit"][0]))
         self.quotas = np.array([_quota(one) for one in platform.quotas.values()], dtype=layout.QUOTA)
         self.sdks = np.zeros(len(self.environments) if window.sdk_tries else 0, dtype=layout.SDK)
-        self.events = np.zeros(2 * most + _FEW, dtype=layout.EVENT)
+        planned = sum(len(one.provisioned_changes) for one in settings)
+        self.events = np.zeros(planned + 2 * most + _FEW, dtype=layout.EVENT)
         self.events["tick"] = layout.AFTER_ALL
         self.changes = _plan(run, settings, self.events)
         self.settlements = np.zeros(_FEW, dtype=layout.SETTLEMENT)

@@ -52,6 +52,13 @@ def test_what_is_removed_gives_its_concurrency_back_and_what_is_added_takes_it_w
     assert run.provisioned.tolist() == [True, False, False, False, False, False]
 
 
+def test_a_schedule_may_change_it_every_quarter_of_an_hour_for_days() -> None:
+    changes = tuple(ProvisionedChange(900.0 * place, place % 2) for place in range(1, 300))
+    run = simulate(draws([0.0, 1000.0, 2000.0]), platform(provisioned_changes=changes), STABLE)
+    assert run.provisioned.tolist() == [False, True, False]
+    assert run.provisioned_history[0].allotted.tolist() == [0, *(change.provisioned for change in changes)]
+
+
 def test_target_tracking_needs_three_minutes_to_scale_out_and_fifteen_to_scale_in() -> None:
     tracker = Tracker(TargetTracking(minimum=2, maximum=20, target=0.7))
 
