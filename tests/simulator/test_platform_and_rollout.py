@@ -17,6 +17,10 @@ from simulator.rollout import Rollout, Stage
         ({"gateway_rate_rps": -1}, "gateway_rate_rps=-1 must be above 0"),
         ({"keep_alive_s": float("nan")}, "keep_alive_s=nan must be above 0"),
         ({"account_concurrency": 0}, "account_concurrency=0 must be 1 or more"),
+        # Microseconds that 64 bits do not hold: taken as they were, every environment would be gone at once.
+        ({"keep_alive_s": 1e13}, r"keep_alive_s=10000000000000\.0 must be 1e\+12 or less"),
+        ({"gateway_timeout_s": 1e13}, r"gateway_timeout_s=10000000000000\.0 must be 1e\+12 or less"),
+        ({"account_concurrency": 10**400}, r"account_concurrency=10+ must be 1e\+12 or less"),
         ({"reserved_concurrency": 2000}, "reserved_concurrency=2000 is above account_concurrency=1000"),
         ({"versions": {}}, "takes one or two"),
         ({"versions": {name: VersionSettings() for name in "abc"}}, "3 given"),
