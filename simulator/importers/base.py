@@ -113,7 +113,7 @@ def read_text_table(path: Path) -> TextTable:
     """
     check_file(path)
     try:
-        frame = pl.read_csv(path, infer_schema=False)
+        frame = pl.read_csv(path, infer_schema=False, glob=False)
     except pl.exceptions.PolarsError as error:
         raise TraceError(f"{path}: {_why_not_csv(path, error)}") from error
     if frame.height == 0:

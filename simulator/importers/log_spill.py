@@ -130,7 +130,7 @@ def _part(folder: Path, part: int) -> LogTables | None:
     tables = []
     for kind in ("reports", "starts", "records"):
         files = sorted(folder.glob(f"{kind}-{part}-*.parquet"))
-        tables.append(pl.concat([pl.read_parquet(file) for file in files]) if files else None)
+        tables.append(pl.concat([pl.read_parquet(file, glob=False) for file in files]) if files else None)
         for file in files:
             file.unlink()
     reports, starts, records = tables

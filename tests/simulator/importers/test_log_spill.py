@@ -6,6 +6,7 @@ import random
 from functools import partial
 from pathlib import Path
 
+import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
@@ -59,6 +60,15 @@ def _ordered(lines: list[str], order: str) -> list[str]:
         again = [line.replace("T12:0", "T12:1") for line in lines if "RequestId: 2" in line or '"2' in line]
         lines = lines + again + again[:7]
     return lines
+
+
+@pytest.mark.parametrize("most_waiting", [500, -1])
+def test_a_name_is_no_pattern(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most_waiting: int) -> None:
+    log = tmp_path / "log[1]"
+    log.write_text("\n".join(sample_lines("text", requests=40)), encoding="utf-8")
+    monkeypatch.setattr(log_batches, "MOST_WAITING", most_waiting)
+    log_spill.import_to_file(log, ImportOptions(), tmp_path / "t[1].parquet", TraceMetadata(), 10_000)
+    assert pl.read_parquet(tmp_path / "t[1].parquet", glob=False).height == 40
 
 
 def test_a_log_without_order_is_dealt_out_by_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

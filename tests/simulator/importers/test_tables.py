@@ -203,6 +203,11 @@ class TestCsv:
         trace = import_trace(write(tmp_path, "arrival_s,client_ms\n0,\n1,5\n"), "csv")
         assert trace.frame["client_ms"].to_list() == [None, 5.0]
 
+    @pytest.mark.parametrize("name", ["export[1].csv", "export*.csv"])
+    def test_a_name_is_no_pattern(self, tmp_path: Path, name: str) -> None:
+        write(tmp_path, "arrival_s\n7\n8\n", "export1.csv")
+        assert len(import_trace(write(tmp_path, "arrival_s\n5\n", name), "csv")) == 1
+
     @pytest.mark.parametrize(
         ("text", "mapping", "message"),
         [
