@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -15,6 +16,11 @@ from simulator.errors import TraceError
 from simulator.trace import Trace, TraceMetadata, make_trace
 
 US_PER_S: Final = 1_000_000
+DATES_END_S: Final = 253_402_300_800.0
+"""The year 10000, in seconds since 1970. Milliseconds taken for seconds come later than that."""
+NO_DATE: Final = "is no number of seconds since 1970; divide milliseconds by 1000"
+_MOST: Final = 1e12
+"""More than anybody measures; what is above it may not fit into 64 bits once it is microseconds."""
 _TRUTH: Final = {"true": True, "false": False, "1": True, "0": False, "yes": True, "no": False}
 
 
@@ -62,13 +68,14 @@ class TextTable:
                     f"this file has {', '.join(self.frame.columns)}"
                 )
 
-    def number(self, name: str, *, required: bool = False) -> pl.Series:
-        """Give a column as non-negative finite numbers, null where the cell is empty."""
+    def number(self, name: str, *, required: bool = False, most: float = _MOST) -> pl.Series:
+        """Give a column as numbers from 0 to ``most``, null where the cell is empty."""
         text = self.frame[name]
         value = text.str.strip_chars().cast(pl.Float64, strict=False)
         self._refuse(name, text.is_not_null() & value.is_null(), "is not a number")
         self._refuse(name, ~value.is_finite(), "is not a finite number")
         self._refuse(name, value < 0, "is negative")
+        self._refuse(name, value > most, f"is above {most:g}")
         if required:
             self._refuse(name, value.is_null(), "must not be empty")
         return value
@@ -93,6 +100,12 @@ class TextTable:
         self._refuse(name, text.is_null(), "must not be empty")
         self._refuse(name, value.is_null(), "is not a time such as 2026-11-20T12:00:00.123Z")
         return value
+
+    def since_1970_us(self, name: str) -> pl.Series:
+        """Give a column of seconds since 1970, none of them empty, as microseconds."""
+        value = self.number(name, required=True, most=math.inf)
+        self._refuse(name, value >= DATES_END_S, NO_DATE)
+        return (value * US_PER_S).round().cast(pl.Int64)
 
     def _refuse(self, name: str, bad: pl.Series, why: str) -> None:
         rows = bad.fill_null(False).arg_true()

@@ -13,7 +13,16 @@ from typing import Final
 import polars as pl
 
 from simulator.errors import ParameterError, TraceError
-from simulator.importers.base import US_PER_S, ImportOptions, TextTable, finish, read_text_table, time_us
+from simulator.importers.base import (
+    DATES_END_S,
+    NO_DATE,
+    US_PER_S,
+    ImportOptions,
+    TextTable,
+    finish,
+    read_text_table,
+    time_us,
+)
 from simulator.trace import SCHEMA, Trace
 
 _TRUTH: Final = {"true": True, "false": False}
@@ -34,6 +43,7 @@ def read(path: Path, options: ImportOptions) -> Trace:
     arrival_s = computed["arrival_s"]
     if float(arrival_s.min()) < _EPOCH_S:  # type: ignore[arg-type]
         return finish(computed, origin=table.origin, options=options)
+    _refuse(table.origin, "arrival_s", arrival_s, arrival_s >= DATES_END_S, NO_DATE)
     del computed["arrival_s"]
     arrival_us = (arrival_s.cast(pl.Float64) * US_PER_S).round().cast(pl.Int64)
     return finish(computed, origin=table.origin, options=options, arrival_us=arrival_us)
@@ -126,11 +136,15 @@ def _check(origin: str, name: str, values: pl.Series) -> None:
     """Refuse what a trace cannot hold while rows still stand as in the file."""
     if not values.dtype.is_numeric():
         return
-    for bad, why in ((~values.cast(pl.Float64).is_finite(), "is not a finite number"), (values < 0, "is negative")):
-        rows = bad.fill_null(False).arg_true()
-        if len(rows):
-            row = int(rows[0])
-            raise TraceError(f"{origin}: row {row + 1}, column {name!r}: {values[row]!r} {why}")
+    _refuse(origin, name, values, ~values.cast(pl.Float64).is_finite(), "is not a finite number")
+    _refuse(origin, name, values, values < 0, "is negative")
+
+
+def _refuse(origin: str, name: str, values: pl.Series, bad: pl.Series, why: str) -> None:
+    rows = bad.fill_null(False).arg_true()
+    if len(rows):
+        row = int(rows[0])
+        raise TraceError(f"{origin}: row {row + 1}, column {name!r}: {values[row]!r} {why}")
 
 
 def _wanted(kind: pl.DataType) -> str:

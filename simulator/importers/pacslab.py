@@ -12,7 +12,7 @@ from typing import Final
 
 import polars as pl
 
-from simulator.importers.base import US_PER_S, ImportOptions, finish, read_text_table
+from simulator.importers.base import ImportOptions, finish, read_text_table
 from simulator.trace import Trace, TraceMetadata
 
 _COLUMNS: Final = (
@@ -30,7 +30,6 @@ def read(path: Path, options: ImportOptions) -> Trace:
     """Read one run. See :func:`simulator.importers.import_trace`."""
     table = read_text_table(path)
     table.require(_COLUMNS, "a pacslab run")
-    start_us = (table.number("client_start_time", required=True) * US_PER_S).round().cast(pl.Int64)
     columns = {
         "environment_id": table.frame["exist_id"],
         "cold": table.truth("is_cold"),
@@ -44,4 +43,5 @@ def read(path: Path, options: ImportOptions) -> Trace:
         region="us-east-1",
         notes={"init": "neither reported nor billed; it lies between client_ms and duration_ms of the cold rows"},
     )
+    start_us = table.since_1970_us("client_start_time")
     return finish(columns, origin=str(path), options=options, arrival_us=start_us, metadata=metadata)

@@ -18,7 +18,7 @@ def read(path: Path, options: ImportOptions) -> Trace:
     """Read a table of cold starts; the variant is the function's name."""
     table = read_text_table(path)
     table.require(("function", "timestamp", "total", "setup", "initialization", "execution"), "an X-Ray table")
-    memory_mb = table.frame["function"].str.extract(r"memory-(\d+)", 1).cast(pl.Int64)
+    memory_mb = table.frame["function"].str.extract(r"memory-(\d+)", 1).cast(pl.Int64, strict=False)
     columns = {
         "variant": table.frame["function"],
         "cold": pl.Series([True] * table.frame.height),

@@ -59,6 +59,23 @@ class TestRefusals:
                 "day,runtime,pkg,arch,mem_mb,init_ms\n2026-13-01,a,b,c,1,1\n",
                 "row 1, column 'day': '2026-13-01T00:00:00Z' is not a time",
             ),
+            (
+                "azure-llm",
+                "TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:15:46,1e19,1\n",
+                "row 1, column 'ContextTokens': '1e19' is above 1e+12",
+            ),
+            (
+                "pacslab",
+                PACSLAB + "True,a,1,1,1795176000000,1\n",
+                "row 1, column 'client_start_time': '1795176000000' is no number of seconds since 1970; divide milli",
+            ),
+            (
+                "mooncake",
+                '{"timestamp": 1e300, "input_length": 1, "output_length": 1}\n',
+                "row 1, column 'timestamp': '1e+300' is above 1e+15",
+            ),
+            ("llmeter", "ttft_s,ttlt_s\n1,1e300\n", "row 1, column 'ttlt_s': '1e300' is above 1e+12"),
+            ("insights-csv", "@timestamp,@duration\n2026-01-01 00:00:00,1e300\n", "column 'duration': '1e300' is"),
             ("xray", "function,timestamp\na,b\n", "column 'total' is missing; an X-Ray table has"),
             ("llmperf", "ttft_s,e2e_s\n1,1\n", "column 'input_tokens' is missing; an llmperf recording has"),
             ("llmperf", '[{"ttft_s": 1}]', "column 'e2e_s' is missing"),
@@ -232,6 +249,7 @@ class TestCsv:
                 {"arrival_s": '"when"'},
                 "row 1, --map arrival_s=\"when\": 'noon' is neither a number of seconds nor",
             ),
+            ("t\n1795176000123\n", {"arrival_s": "t"}, "1795176000123.0 is no number of seconds since 1970; divide"),
             ("arrival_s,status\n1,fine\n", {}, "row 1, column 'status': 'fine' is not one of ok"),
         ],
     )
