@@ -41,6 +41,9 @@ def read(path: Path, options: ImportOptions) -> Trace:
     for name, values in computed.items():
         _check(table.origin, name, values)
     arrival_s = computed["arrival_s"]
+    if not arrival_s.dtype.is_numeric():
+        raise TraceError(f"{table.origin}: column 'arrival_s' holds {arrival_s.dtype}, not numbers of seconds or times")
+    _refuse(table.origin, "arrival_s", arrival_s, arrival_s.is_null(), "must not be empty")
     if float(arrival_s.min()) < _EPOCH_S:  # type: ignore[arg-type]
         return finish(computed, origin=table.origin, options=options)
     _refuse(table.origin, "arrival_s", arrival_s, arrival_s >= DATES_END_S, NO_DATE)
@@ -79,10 +82,10 @@ def _computed(table: TextTable, typed: pl.DataFrame, name: str, expression: str,
             f"{place}: not a SQL expression that fits {table.origin} ({_first_line(error)})"
         ) from error
     kind = SCHEMA[name]
-    if values.dtype == pl.String() and name == "arrival_s":
+    if name == "arrival_s" and (values.dtype == pl.String() or values.dtype.is_temporal()):
         for column in used:
             _refuse_odd_cell(table, column)
-        return _times_s(table, place, values)
+        return _times_s(table, place, values.cast(pl.String))
     if values.dtype == pl.String() and kind != pl.String():
         for column in used:
             _refuse_odd_cell(table, column)

@@ -216,6 +216,14 @@ class TestCsv:
         assert trace.frame["arrival_s"].to_list() == [0.0, 2.0]
         assert trace.metadata.recorded_at == "2026-11-20T12:00:00+00:00"
 
+    def test_dates_that_sql_reads(self, tmp_path: Path) -> None:
+        mapping = {"arrival_s": "STRPTIME(at, '%d/%m/%Y %H:%M')"}
+        trace = import_trace(
+            write(tmp_path, "at\n20/11/2026 12:01\n20/11/2026 12:00\n"), "csv", ImportOptions(mapping=mapping)
+        )
+        assert trace.frame["arrival_s"].to_list() == [0.0, 60.0]
+        assert trace.metadata.recorded_at == "2026-11-20T12:00:00+00:00"
+
     def test_empty_cells_are_null(self, tmp_path: Path) -> None:
         trace = import_trace(write(tmp_path, "arrival_s,client_ms\n0,\n1,5\n"), "csv")
         assert trace.frame["client_ms"].to_list() == [None, 5.0]
@@ -250,6 +258,9 @@ class TestCsv:
                 "row 1, --map arrival_s=\"when\": 'noon' is neither a number of seconds nor",
             ),
             ("t\n1795176000123\n", {"arrival_s": "t"}, "1795176000123.0 is no number of seconds since 1970; divide"),
+            ("arrival_s,client_ms\n,1\n,2\n", {}, "row 1, column 'arrival_s': None must not be empty"),
+            ("a\n1\n", {"arrival_s": "NULL"}, "column 'arrival_s' holds Null, not numbers of seconds or times"),
+            ("a\n1\n", {"arrival_s": "ARRAY[1, 2]"}, "column 'arrival_s' holds List(Int64), not numbers"),
             ("arrival_s,status\n1,fine\n", {}, "row 1, column 'status': 'fine' is not one of ok"),
         ],
     )
