@@ -59,6 +59,15 @@ class TextTable:
         """Names of the columns, in the file's order."""
         return self.frame.columns
 
+    def renamed(self, names: Mapping[str, str]) -> TextTable:
+        """Give the table with columns of other names; raise a :class:`TraceError` where two would have the same."""
+        after = [names.get(name, name) for name in self.columns]
+        for name in after:
+            if after.count(name) > 1:
+                both = [old for old, new in zip(self.columns, after, strict=True) if new == name]
+                raise TraceError(f"{self.origin}: columns {both[0]!r} and {both[1]!r} both give {name!r}; drop one")
+        return TextTable(self.frame.rename(dict(zip(self.columns, after, strict=True))), self.origin)
+
     def require(self, names: Iterable[str], what: str) -> None:
         """Raise a :class:`TraceError` unless all columns ``names`` are there; ``what`` says what the file should be."""
         for name in names:
@@ -131,8 +140,8 @@ def read_text_table(path: Path) -> TextTable:
         raise TraceError(f"{path}: {_why_not_csv(path, error)}") from error
     if frame.height == 0:
         raise TraceError(f"{path}: a header and no row; there is nothing to import")
-    frame = frame.rename({name: name.strip().lstrip("\ufeff") for name in frame.columns})
-    return TextTable(frame, str(path))
+    table = TextTable(frame, str(path))
+    return table.renamed({name: name.strip().lstrip("\ufeff") for name in table.columns})
 
 
 def check_file(path: Path) -> None:

@@ -22,7 +22,7 @@ _STREAM_VERSION = r"\[([^\]]+)\]"
 def read(path: Path, options: ImportOptions) -> Trace:
     """Read an export. See :func:`simulator.importers.import_trace`."""
     raw = read_text_table(path)
-    table = TextTable(raw.frame.rename({name: name.removeprefix("@") for name in raw.columns}), raw.origin)
+    table = raw.renamed({name: name.removeprefix("@") for name in raw.columns})
     if "duration" not in table.columns and "message" in table.columns:
         table.require(("timestamp", "message"), "an Insights export")
         stream = table.frame["logStream"] if "logStream" in table.columns else pl.lit(None, dtype=pl.String)

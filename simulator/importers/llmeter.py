@@ -34,9 +34,7 @@ _PAUSE_US: Final = 60 * US_PER_S
 def read(path: Path, options: ImportOptions) -> Trace:
     """Read the responses of one run or of several. See :func:`simulator.importers.import_trace`."""
     table = json_table(path, list(_NAMES)) if is_json(path) else read_text_table(path)
-    table = TextTable(
-        table.frame.rename({old: new for old, new in _NAMES.items() if old in table.columns}), table.origin
-    )
+    table = table.renamed(_NAMES)
     if "ttft_s" not in table.columns and "ttlt_s" not in table.columns:
         table.require(("time_to_first_token", "time_to_last_token"), "an LLMeter recording")
     columns: dict[str, pl.Series | pl.Expr] = {"status": _status(table)}

@@ -30,9 +30,7 @@ _THROTTLED: Final = 429
 def read(path: Path, options: ImportOptions) -> Trace:
     """Read the responses of one run. See :func:`simulator.importers.import_trace`."""
     table = json_table(path, list(_NAMES)) if is_json(path) else read_text_table(path)
-    table = TextTable(
-        table.frame.rename({old: new for old, new in _NAMES.items() if old in table.columns}), table.origin
-    )
+    table = table.renamed(_NAMES)
     table.require(("ttft_s", "e2e_s", "input_tokens", "output_tokens"), "an llmperf recording")
     status = _status(table)
     answered = status == "ok"

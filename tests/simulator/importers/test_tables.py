@@ -76,6 +76,21 @@ class TestRefusals:
             ),
             ("llmeter", "ttft_s,ttlt_s\n1,1e300\n", "row 1, column 'ttlt_s': '1e300' is above 1e+12"),
             ("insights-csv", "@timestamp,@duration\n2026-01-01 00:00:00,1e300\n", "column 'duration': '1e300' is"),
+            (
+                "csv",
+                "arrival_s, arrival_s\n1,2\n",
+                "columns 'arrival_s' and ' arrival_s' both give 'arrival_s'; drop one",
+            ),
+            (
+                "insights-csv",
+                "@timestamp,@duration,duration\n2026-01-01 00:00:00,1,1\n",
+                "columns '@duration' and 'duration' both give 'duration'; drop one",
+            ),
+            (
+                "llmeter",
+                "ttft_s,time_to_first_token\n1,1\n",
+                "columns 'ttft_s' and 'time_to_first_token' both give 'ttft_s'; drop one",
+            ),
             ("xray", "function,timestamp\na,b\n", "column 'total' is missing; an X-Ray table has"),
             ("llmperf", "ttft_s,e2e_s\n1,1\n", "column 'input_tokens' is missing; an llmperf recording has"),
             ("llmperf", '[{"ttft_s": 1}]', "column 'e2e_s' is missing"),
