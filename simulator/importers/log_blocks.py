@@ -160,6 +160,7 @@ def _lines(block: bytes) -> pl.DataFrame:
             schema={"line": pl.String},
             encoding=encoding,
             truncate_ragged_lines=True,
+            extra_columns="ignore",  # of a first line that holds the separator
         )
 
     try:

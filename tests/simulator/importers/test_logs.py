@@ -166,6 +166,10 @@ class TestReportLog:
         path.write_bytes(text.encode() + b"\xff\xfe not utf-8\n")
         check(import_trace(path, "report-log"))
 
+    def test_noise_may_come_first(self, tmp_path: Path) -> None:
+        text = "".join(f"{iso(at)} {message}\n" for at, message in EVENTS)
+        check(import_trace(write(tmp_path, f"a\x01b\x01\x01c\n{text}"), "report-log"))
+
     @pytest.mark.parametrize("text", ["nothing of Lambda's\n", "START RequestId: 1 Version: 2\n", "\n\n"])
     def test_no_report(self, tmp_path: Path, text: str) -> None:
         path = write(tmp_path, text)
