@@ -7,6 +7,7 @@ of megabytes keeps memory the same whatever the log's size.
 from __future__ import annotations
 
 import gzip
+import zlib
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -68,7 +69,7 @@ def read_blocks(path: Path, block_bytes: int = _BLOCK_BYTES, scanned_bytes: int 
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()
-        except (OSError, EOFError, pl.exceptions.PolarsError) as error:
+        except (OSError, EOFError, zlib.error, pl.exceptions.PolarsError) as error:
             raise TraceError(f"{path}: not a readable text log ({str(error).splitlines()[0]})") from error
         finally:
             for each in waiting:

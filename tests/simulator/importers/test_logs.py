@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -115,6 +116,13 @@ class TestReportLog:
         path = tmp_path / "000000.gz"
         path.write_bytes(gzip.compress("".join(f"{iso(at)} {message}\n" for at, message in EVENTS).encode()))
         check(import_trace(path, "report-log"))
+
+    @pytest.mark.parametrize("harm", [lambda whole: whole[:-20], lambda whole: whole[:14] + b"\xff" * 9 + whole[23:]])
+    def test_a_gzipped_log_that_is_cut_or_damaged(self, tmp_path: Path, harm: Callable[[bytes], bytes]) -> None:
+        path = tmp_path / "000000.gz"
+        path.write_bytes(harm(gzip.compress("".join(f"{iso(at)} {message}\n" for at, message in EVENTS).encode())))
+        with pytest.raises(TraceError, match=r"000000\.gz: not a readable text log \("):
+            import_trace(path, "report-log")
 
     def test_json_log_format(self, tmp_path: Path) -> None:
         events: list[dict[str, object]] = []
