@@ -38,7 +38,8 @@ def read_json_rows(path: Path) -> list[dict[str, Any]]:
         numbered = list(enumerate(rows, start=1))
         what = "row"
     else:
-        lines = enumerate(text.splitlines(), start=1)
+        # Not splitlines(): a text in JSON may hold Unicode's other line ends as they are.
+        lines = enumerate(text.split("\n"), start=1)
         numbered = [(number, _parsed(line, str(path), line=number)) for number, line in lines if line.strip()]
         what = "line"
     for number, row in numbered:

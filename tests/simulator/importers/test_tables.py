@@ -175,6 +175,11 @@ class TestJsonRecordings:
         assert trace.metadata.recorded_at == "2026-11-20T12:00:00+00:00"
         assert (trace.variants(), trace.metadata.models) == (["v"], {"v": "m"})
 
+    def test_unicodes_line_ends_within_a_text(self, tmp_path: Path) -> None:
+        row = {"response_text": "a\u2028b\x85c", "time_to_first_token": 0.1, "time_to_last_token": 0.4}
+        text = f"{json.dumps(row, ensure_ascii=False)}\r\n" * 2
+        assert len(import_trace(write(tmp_path, text), "llmeter")) == 2
+
     def test_mooncake(self, tmp_path: Path) -> None:
         text = (
             '{"timestamp": 0, "input_length": 6755, "output_length": 500, "hash_ids": [0, 1]}\n'
