@@ -16,8 +16,8 @@ from typing import Any
 import polars as pl
 
 from simulator.errors import TraceError
-from simulator.importers.base import ImportOptions
-from simulator.importers.json_rows import read_json_rows
+from simulator.importers.base import DATES_END_S, ImportOptions
+from simulator.importers.json_rows import as_text, read_json_rows
 from simulator.importers.lambda_events import EVENT, trace_of_events
 from simulator.importers.log_tables import event_columns
 from simulator.trace import Trace
@@ -56,16 +56,22 @@ def _documents(path: Path) -> list[dict[str, Any]]:
     """Read one document that may run over many lines, or one a line."""
     try:
         whole = json.loads(path.read_text(encoding="utf-8-sig")) if path.is_file() else None
-    except (json.JSONDecodeError, UnicodeDecodeError):
+    except (ValueError, RecursionError):
         whole = None
     return [whole] if isinstance(whole, dict) else read_json_rows(path)
 
 
-def _event(path: Path, row: int, event: Any, stream: str | None) -> tuple[str, int | None, str | None]:
+def _event(path: Path, row: int, event: Any, stream: Any) -> tuple[str, int | None, str | None]:
     if not isinstance(event, dict):
         raise TraceError(f"{path}: document {row}: the event {event!r} is not an object")
     message, time_ms = event.get("message"), event.get("timestamp")
     if not isinstance(message, str) or not isinstance(time_ms, int | float):
         # Not CloudWatch's envelope: the object is itself what Lambda or the function wrote.
-        return json.dumps(event), None, stream
-    return message, round(time_ms * 1000), event.get("logStreamName") or event.get("logStream") or stream
+        return json.dumps(event), None, _text(stream)
+    # What is no date (microseconds, NaN) is none of CloudWatch's.
+    time_us = round(time_ms * 1000) if 0 <= time_ms < 1000 * DATES_END_S else None
+    return as_text(message), time_us, _text(event.get("logStreamName") or event.get("logStream") or stream)
+
+
+def _text(stream: Any) -> str | None:
+    return as_text(stream) if isinstance(stream, str) else None

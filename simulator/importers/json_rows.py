@@ -54,8 +54,13 @@ def json_table(path: Path, columns: Sequence[str]) -> TextTable:
     """Read ``columns`` of JSON rows as a table of text; a key that no row has is no column, null is an empty cell."""
     rows = read_json_rows(path)
     there = [name for name in columns if any(name in row for row in rows)]
-    cells = {name: [None if row.get(name) is None else str(row[name]) for row in rows] for name in there}
+    cells = {name: [None if row.get(name) is None else as_text(row[name]) for row in rows] for name in there}
     return TextTable(pl.DataFrame(cells, schema=dict.fromkeys(there, pl.String)), str(path))
+
+
+def as_text(value: object) -> str:
+    """Give a value as text that UTF-8 can hold: JSON may escape half of a character that lies beyond 16 bits."""
+    return str(value).encode("utf-8", "replace").decode("utf-8")
 
 
 def _parsed(text: str, origin: str, line: int | None) -> Any:
@@ -64,6 +69,9 @@ def _parsed(text: str, origin: str, line: int | None) -> Any:
     except json.JSONDecodeError as error:
         place = f"line {error.lineno if line is None else line}, character {error.colno}"
         raise TraceError(f"{origin}: {place}: not JSON ({error.msg})") from error
+    except (ValueError, RecursionError) as error:
+        # A number of thousands of digits, or brackets within brackets without end.
+        raise TraceError(f"{origin}: line {line or 1}: no JSON that can be read ({error})") from error
 
 
 def _short(value: object) -> str:

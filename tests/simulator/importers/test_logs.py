@@ -219,6 +219,8 @@ class TestJsonLog:
             ("[1, 2]", "row 1: 1 is not an object"),
             ('{"a": 1}\n"text"\n', "line 2: 'text' is not an object"),
             ("hello", "line 1, character 1: not JSON"),
+            ("[" * 100_000, "line 1: no JSON that can be read (maximum recursion depth"),
+            ('{"a": %s}' % ("9" * 5000), "line 1: no JSON that can be read (Exceeds the limit"),
         ],
     )
     def test_bad(self, tmp_path: Path, text: str, message: str) -> None:
@@ -228,6 +230,15 @@ class TestJsonLog:
         assert str(caught.value).startswith(f"{path}: ")
         assert message in str(caught.value)
         assert "\n" not in str(caught.value)
+
+    @pytest.mark.parametrize("odd", ["NaN", "Infinity", "1e300", "-1", "17951760000001230", "9" * 30])
+    def test_what_is_no_date_is_no_time(self, tmp_path: Path, odd: str) -> None:
+        # A function's own line, with a time of its own kind, beside CloudWatch's events.
+        own = f'{{"timestamp": {odd}, "message": "half a character: \\ud83d", "logStream": ["x"]}}\n'
+        check(import_trace(write(tmp_path, own + self.documents()["lines"]), "json-log"))
+        untimed = f'{{"timestamp": {odd}, "message": {json.dumps(report(WARM, 90.0, 90))}}}'
+        with pytest.raises(TraceError, match="1 of 1 reports have no time"):
+            import_trace(write(tmp_path, untimed), "json-log")
 
 
 INSIGHTS = [

@@ -107,6 +107,11 @@ class TestRefusals:
                 '{"timestamp": -1, "input_length": 1, "output_length": 1}\n',
                 "row 1, column 'timestamp': '-1' is negative",
             ),
+            (
+                "mooncake",
+                '{"timestamp": "\\ud83d", "input_length": 1, "output_length": 1}\n',
+                "row 1, column 'timestamp': '?' is not a number",
+            ),
             ("mooncake", "timestamp\n", "line 1, character 1: not JSON"),
         ],
     )
