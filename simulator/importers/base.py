@@ -231,6 +231,19 @@ def iso_time(time_us: int) -> str:
     return datetime.fromtimestamp(time_us / US_PER_S, tz=UTC).isoformat()
 
 
+def _first_odd_byte(path: Path) -> int:
+    """Give where a file stops being UTF-8; the error of a text file counts from its last buffer on."""
+    at = 0
+    with path.open("rb") as content:
+        for line in content:
+            try:
+                line.decode()
+            except UnicodeDecodeError as bad:
+                return at + bad.start
+            at += len(line)
+    return at
+
+
 def _why_not_csv(path: Path, error: Exception) -> str:
     """Find the row that is not like the header; fall back on what Polars says."""
     try:
@@ -244,8 +257,8 @@ def _why_not_csv(path: Path, error: Exception) -> str:
                 if len(row) > len(header):
                     cells = f"row {number} has {len(row)} cells, the header {len(header)}"
                     return f"{cells}; quote the cell that holds a comma"
-    except UnicodeDecodeError as bad:
-        return f"not UTF-8 text (byte {bad.start}); convert it first"
+    except UnicodeDecodeError:
+        return f"not UTF-8 text (byte {_first_odd_byte(path)}); convert it first"
     except csv.Error:
         pass
     return f"not a readable CSV table ({str(error).splitlines()[0]})"

@@ -135,6 +135,12 @@ class TestRefusals:
         assert str(caught.value).startswith(f"{binary}: ")
         assert "\n" not in str(caught.value)
 
+    def test_the_byte_that_is_not_utf_8(self, tmp_path: Path) -> None:
+        path = tmp_path / "in.csv"
+        path.write_bytes(b"arrival_s\n" + b"1.5\n" * 20_000 + b"\xe9\n")
+        with pytest.raises(TraceError, match=r"not UTF-8 text \(byte 80010\); convert it first"):
+            import_trace(path, "csv")
+
     def test_options_of_other_formats(self, tmp_path: Path) -> None:
         with pytest.raises(ParameterError, match="--map does not apply to format 'xray'; it is for csv"):
             import_trace(tmp_path / "x", "xray", ImportOptions(mapping={"client_ms": "a"}))
