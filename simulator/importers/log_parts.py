@@ -28,15 +28,17 @@ class Part:
     path: Path
     key_us: NDArray[np.int64] = field(repr=False)
     untimed: int
-    """Requests without an arrival; they come first."""
+    """Requests without an arrival that count."""
+    first: int
+    """Where the first request with an arrival is: those without come before it, also those that count no more."""
     pairs: pl.DataFrame = field(repr=False)
     """Of variant and model, see :func:`~simulator.importers.lambda_events.model_pairs`."""
     left_out: pl.Expr | None = field(default=None, repr=False)
     """Those that count no more: they are joined anew in another part."""
 
     def rows(self, begin: int, end: int) -> pl.DataFrame:
-        """Give those of the requests from ``begin`` to ``end`` that count."""
-        frame = pl.scan_parquet(self.path, glob=False).slice(begin, end - begin).collect()
+        """Give those of the requests from ``begin`` to ``end`` of the known arrivals that count."""
+        frame = pl.scan_parquet(self.path, glob=False).slice(self.first + begin, end - begin).collect()
         return frame if self.left_out is None else frame.filter(~self.left_out)
 
     def without(self, some: pl.Expr) -> tuple[pl.DataFrame, Part]:
@@ -67,7 +69,8 @@ def write_part(path: Path, requests: pl.DataFrame, row_group: int = ROW_GROUP) -
     frame = requests.with_columns(arrival_us).sort("arrival_us", "row")
     frame.write_parquet(path, compression="lz4", statistics=False, row_group_size=row_group)
     key_us = frame["arrival_us"].drop_nulls().to_numpy()
-    return Part(path, key_us, frame.height - len(key_us), model_pairs(frame))
+    untimed = frame.height - len(key_us)
+    return Part(path, key_us, untimed, untimed, model_pairs(frame))
 
 
 def spans(parts: list[Part], first_us: int, options: ImportOptions, origin: str) -> Iterator[pl.DataFrame]:

@@ -84,6 +84,22 @@ def test_a_log_without_order_is_dealt_out_by_request(tmp_path: Path, monkeypatch
     assert joined.counts.reports == 400
 
 
+def test_a_report_without_time_whose_start_comes_late(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    report = "REPORT RequestId: {}\tDuration: 1 ms\tBilled Duration: 1 ms\tMemory Size: 128 MB\tMax Memory Used: 9 MB\n"
+    times = [f"2026-11-20T12:00:0{second}.000Z" for second in range(5)]
+    log = tmp_path / "log"
+    log.write_text(
+        report.format("late")
+        + "".join(f"{time} {report.format(time[17:19])}" for time in times)
+        + f"{times[0]} START RequestId: late Version: 7\n",
+        encoding="utf-8",
+    )
+    monkeypatch.setattr(log_batches, "BLOCKS_A_BATCH", 1)
+    monkeypatch.setattr(log_batches, "read_blocks", partial(read_blocks, block_bytes=log.stat().st_size - 20))
+    log_spill.import_to_file(log, ImportOptions(), tmp_path / "t.parquet", TraceMetadata(), 10)
+    assert_frame_equal(read_trace(tmp_path / "t.parquet").frame, import_trace(log, "report-log").frame)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
