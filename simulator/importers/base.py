@@ -145,9 +145,13 @@ def read_text_table(path: Path) -> TextTable:
 
 
 def check_file(path: Path) -> None:
-    """Raise a :class:`TraceError` unless ``path`` is a file with something in it."""
+    """Raise a :class:`TraceError` unless ``path`` is a file that can be read, with something in it."""
     if not path.is_file():
         raise TraceError(f"{path}: no such file")
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise TraceError(f"{path}: the file cannot be read ({error.strerror})") from error
     if path.stat().st_size == 0:
         raise TraceError(f"{path}: the file is empty; there is nothing to import")
 

@@ -16,7 +16,7 @@ from typing import Any
 import polars as pl
 
 from simulator.errors import TraceError
-from simulator.importers.base import DATES_END_S, ImportOptions
+from simulator.importers.base import DATES_END_S, ImportOptions, check_file
 from simulator.importers.json_rows import as_text, read_json_rows
 from simulator.importers.lambda_events import EVENT, trace_of_events
 from simulator.importers.log_tables import event_columns
@@ -54,8 +54,9 @@ def _events(path: Path) -> Iterator[tuple[str, int | None, str | None]]:
 
 def _documents(path: Path) -> list[dict[str, Any]]:
     """Read one document that may run over many lines, or one a line."""
+    check_file(path)
     try:
-        whole = json.loads(path.read_text(encoding="utf-8-sig")) if path.is_file() else None
+        whole = json.loads(path.read_text(encoding="utf-8-sig"))
     except (ValueError, RecursionError):
         whole = None
     return [whole] if isinstance(whole, dict) else read_json_rows(path)

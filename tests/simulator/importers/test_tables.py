@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from simulator.errors import ParameterError, SimulatorError, TraceError
-from simulator.importers import FORMATS, ImportOptions, import_trace
+from simulator.importers import FORMATS, ImportOptions, import_to_file, import_trace
 from simulator.importers.closed_loop import closed_loop_arrivals_us
 
 
@@ -134,6 +135,18 @@ class TestRefusals:
             import_trace(binary, format_name)
         assert str(caught.value).startswith(f"{binary}: ")
         assert "\n" not in str(caught.value)
+
+    @pytest.mark.parametrize("format_name", list(FORMATS))
+    def test_a_file_that_may_not_be_read(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format_name: str
+    ) -> None:
+        def refuse(path: Path, *_: object, **__: object) -> None:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+        path = write(tmp_path, "a\n1\n")
+        monkeypatch.setattr(Path, "open", refuse)
+        with pytest.raises(TraceError, match=r"in\.csv: the file cannot be read \(Permission denied\)"):
+            import_to_file(path, format_name, tmp_path / "t.parquet")
 
     def test_the_byte_that_is_not_utf_8(self, tmp_path: Path) -> None:
         path = tmp_path / "in.csv"
