@@ -84,4 +84,8 @@ class Caller:
 
 def backoff_s(policy: ClientPolicy, attempt: int) -> float:
     """Give the wait after an attempt, counted from 0, before jitter, in seconds."""
-    return min(policy.backoff_cap_s, policy.backoff_base_s * policy.backoff_factor**attempt)
+    try:
+        return min(policy.backoff_cap_s, policy.backoff_base_s * policy.backoff_factor**attempt)
+    except OverflowError:
+        # The power is more than a float holds; of nothing it is nothing still.
+        return policy.backoff_cap_s if policy.backoff_base_s else 0.0

@@ -21,6 +21,16 @@ from tests.simulator.worlds import draws
 PLAIN = ClientPolicy(max_attempts=3, backoff_base_s=0.1, jitter="none")
 
 
+@pytest.mark.parametrize(("base_s", "waits_ms"), [(0.1, 500.0), (0.0, 0.0)])
+def test_a_backoff_that_grows_beyond_all_numbers_is_capped(base_s: float, waits_ms: float) -> None:
+    policy = ClientPolicy(max_attempts=40, backoff_base_s=base_s, backoff_factor=1e10, backoff_cap_s=0.5, jitter="none")
+    run = simulate(
+        draws([0.0], attempts=40), platform(account_concurrency=1, reserved_concurrency=0, client=policy), STABLE
+    )
+    assert run.attempts.tolist() == [40]
+    assert run.client_ms.tolist() == [39 * waits_ms - (400.0 if base_s else 0.0)]
+
+
 def test_a_refused_attempt_is_tried_again_after_the_backoff_and_the_caller_waits_for_all_of_it() -> None:
     # One at a time. The second request is refused at 0.1 (4 ms), again at 0.204, and finds the environment free at
     # 0.408: 4 + 100 + 4 + 200 + 4 + 100 ms.
