@@ -142,16 +142,19 @@ class Processes:
         with tempfile.NamedTemporaryFile(prefix="tailcast-shared-") as handed:
             pickle.dump((task, shared), handed, protocol=pickle.HIGHEST_PROTOCOL)
             handed.flush()
-            for _ in range(1 + _RESTARTS):
+            deaths = 0
+            while deaths <= _RESTARTS:
                 try:
                     for index, result in self._map_once(handed.name, tuple(left)):
                         left.remove(index)
+                        deaths = 0  # a long sweep may lose a worker now and then
                         yield index, result
                     return
                 except BrokenProcessPool:
                     self.close()  # a worker was killed: what it had not given back is done again
+                    deaths += 1
         raise WorkersError(
-            f"worker processes died {1 + _RESTARTS} times, {len(left)} parts undone; "
+            f"worker processes died {deaths} times in a row, {len(left)} parts undone; "
             "if memory ran out, use fewer workers (--workers 1)"
         )
 

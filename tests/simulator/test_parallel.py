@@ -28,6 +28,16 @@ def once_killed(folder: str, index: int) -> int:
     return index * index
 
 
+def each_second_killed_once(folder: str, index: int) -> int:
+    """Kill the process in which each odd part is done first."""
+    mark = Path(folder) / str(index)
+    if index % 2 and not mark.exists():
+        time.sleep(0.5)  # the part before is on its way to the caller
+        mark.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return index
+
+
 def always_killed(shared: int, index: int) -> int:
     os.kill(os.getpid(), signal.SIGKILL)
     return shared + index
@@ -49,8 +59,15 @@ def test_a_killed_worker_loses_nothing(tmp_path: Path) -> None:
     assert sorted(found) == [(index, index * index) for index in range(9)]
 
 
+def test_a_worker_may_be_killed_now_and_then(tmp_path: Path) -> None:
+    """Five deaths, more than in a row are stood, with a part done between each two."""
+    found = list(Processes(1).map(each_second_killed_once, str(tmp_path), range(10)))
+    assert found == [(index, index) for index in range(10)]
+    assert len(list(tmp_path.iterdir())) == 5
+
+
 def test_workers_that_keep_dying_are_an_error_of_one_line() -> None:
-    with pytest.raises(WorkersError, match="died 4 times, 2 parts undone"):
+    with pytest.raises(WorkersError, match="died 4 times in a row, 2 parts undone"):
         list(Processes(1).map(always_killed, 0, range(2)))
 
 
