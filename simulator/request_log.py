@@ -14,6 +14,7 @@ from simulator.engine.event_log import Event, simulate_with_log
 from simulator.engine.outcomes import Outcomes, Status
 from simulator.engine.select import engine
 from simulator.errors import ParameterError
+from simulator.room import check_room
 from simulator.run_draws import draw_run
 from simulator.runs import Runs
 
@@ -75,11 +76,13 @@ def request_log(runs: Runs, wanted: str, replication: int = 0) -> list[LoggedReq
     Raises
     ------
     ParameterError
-        Something else, a request or a run that there is not, or more than :data:`MOST_REQUESTS`.
+        Something else, a request or a run that there is not, more than :data:`MOST_REQUESTS`, or a run that memory does
+        not hold.
     """
     if not 0 <= replication < runs.replications:
         raise ParameterError(f"run {replication!r} is outside 0 to {runs.replications - 1}, the runs of this forecast")
     named = _numbers(wanted)
+    check_room(runs.timeline.expected_requests, runs.platform.client.max_attempts, at_once=1)
     randomness = Randomness(runs.seed, replication)
     arrival_s, step = runs.timeline.draw(randomness)
     draws, _, _ = draw_run(

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from simulator.errors import ParameterError
+from simulator.parallel import InProcess, Processes, Threads, Workers
 
 BYTES_AN_ATTEMPT: Final = 400
 """What drawing, simulating and looking at one attempt takes at the peak: 300 measured at the defaults, more with prices
@@ -39,6 +40,18 @@ def check_room(requests: float, attempts: int, at_once: int) -> None:
             f"and {free / 1e9:,.1f} GB are free; shorten the steps (--duration), lower --rate or --scale, or use one "
             "process (--workers 1)"
         )
+
+
+def check_room_for(workers: Workers | None, requests: float, attempts: int, parts: int) -> None:
+    """Refuse runs that this machine cannot hold where they are run on it: ``parts`` of them, by ``workers``.
+
+    Raises
+    ------
+    ParameterError
+        As :func:`check_room`.
+    """
+    if parts and (workers is None or isinstance(workers, InProcess | Threads | Processes)):
+        check_room(requests, attempts, min(1 if workers is None else workers.count, parts))
 
 
 def free_bytes() -> int | None:

@@ -12,11 +12,11 @@ import numpy as np
 from simulator.draws import Randomness
 from simulator.engine.select import engine
 from simulator.keep_alive import KeepAliveFit
-from simulator.parallel import InProcess, Processes, Threads, Workers
+from simulator.parallel import InProcess, Workers
 from simulator.platform import Platform
 from simulator.quantiles import FloatArray
 from simulator.replication import CostModel, metrics_for, step_figures
-from simulator.room import check_room
+from simulator.room import check_room_for
 from simulator.run_draws import draw_run, with_environment_levels
 from simulator.service import PreparedService
 from simulator.timeline import Timeline
@@ -84,9 +84,7 @@ def replicate(
     runs: Runs, workers: Workers | None, progress: Progress | None
 ) -> tuple[Mapping[Key, FloatArray], Mapping[Key, FloatArray]]:
     """Run all replications; give each figure, and how many requests it spoke of, shape ``(replications,)`` each."""
-    if workers is None or isinstance(workers, InProcess | Threads | Processes):
-        at_once = min(1 if workers is None else workers.count, len(runs.blocks))
-        check_room(runs.timeline.expected_requests, runs.platform.client.max_attempts, at_once)
+    check_room_for(workers, runs.timeline.expected_requests, runs.platform.client.max_attempts, len(runs.blocks))
     parts: dict[int, dict[Key, FloatArray]] = {}
     done = 0
     for block, found in (workers or InProcess()).map(run_block, runs, runs.blocks):

@@ -72,18 +72,19 @@ def parse_weight(value: object, where: str = "--weight") -> float:
     return share
 
 
-def parse_duration_s(value: object, where: str) -> float:
+def parse_duration_s(value: object, where: str, *, or_none: bool = False) -> float:
     """Read a duration: seconds, or with a unit (``90``, ``5m``, ``1 h``).
 
     Raises
     ------
     ParameterError
-        Anything else, or a duration of nothing.
+        Anything else, or a duration of nothing where that is not allowed (``or_none``).
     """
     match = _DURATION.fullmatch(str(value).strip())
-    length_s = float(match[1]) * _SECONDS[match[2]] if match else 0.0
-    if length_s <= 0.0:
-        raise ParameterError(f"{where} {value!r} is no duration above 0; write seconds, or 90s, 5m, 1h")
+    length_s = float(match[1]) * _SECONDS[match[2]] if match else -1.0
+    if length_s < 0.0 or (length_s == 0.0 and not or_none):
+        least = "0 or more" if or_none else "above 0"
+        raise ParameterError(f"{where} {value!r} is no duration {least}; write seconds, or 90s, 5m, 1h")
     return length_s
 
 
@@ -248,7 +249,9 @@ def _rollout_steps(options: Mapping[str, Any], baseline: Trace, fit: ArrivalsFit
     steps, now_s = [], 0.0
     for (place, step), label, share in zip(written, labels, shares, strict=True):
         length_s = parse_duration_s(step.get("duration", STEP_S), f"{path}: step {place}: duration")
-        gap_s = options["gap"] if "gap" not in step else parse_duration_s(step["gap"], f"{path}: step {place}: gap")
+        gap_s = options["gap"]
+        if "gap" in step:
+            gap_s = parse_duration_s(step["gap"], f"{path}: step {place}: gap", or_none=True)
         if recorded is not None:
             if "rate" in step:
                 raise ParameterError(f"{path}: step {place}: rate {step['rate']!r} and --arrivals exclude each other")

@@ -21,10 +21,11 @@ from simulator.cost import ARCHITECTURES, load_prices
 from simulator.errors import ParameterError
 from simulator.forecast import MIN_REPLICATIONS, rows_of
 from simulator.objective import parse_objectives
+from simulator.room import check_room_for
 from simulator.sweep.grid import Axis, Scenario, parse_axis, scenarios_of
 from simulator.sweep.journal import Journal, digest_of_trace, key_of, opened
 from simulator.sweep.memory import memory_notes
-from simulator.sweep.run import Question, prepare, run_batch
+from simulator.sweep.run import Question, most_requests, prepare, run_batch
 from simulator.sweep.table import check_table, overall, ranked, write_table
 from simulator.trace import Trace
 
@@ -105,6 +106,8 @@ def sweep_command(ctx: click.Context, /, **options: Any) -> None:
             click.echo(f"{folder}: {len(journal.done):,} of {len(scenarios):,} scenarios were done already", err=True)
         with _telling(folder, journal, len(scenarios)):
             prepared = prepare(question, scenarios, left)
+            attempts = question.platform.client.max_attempts
+            check_room_for(workers, most_requests(prepared), attempts, len(prepared.batches))
             with simulating(len(left), "scenarios") as advance:
                 batches = range(len(prepared.batches))
                 for _, results in workers.map(run_batch, prepared, batches):

@@ -121,6 +121,15 @@ def prepare(question: Question, scenarios: Sequence[Scenario], left: Sequence[in
     return Sweep(question, tuple(scenarios), fits, costs, latency, tuple(batches))
 
 
+def most_requests(sweep: Sweep) -> float:
+    """Give how many requests the largest run has on average, the history's with them."""
+    question = sweep.question
+    largest = max(sweep.scenarios, key=lambda scenario: scenario.scale)
+    platform = platform_of(question.platform, largest)
+    keep_alive = question.keep_alive if largest.keep_alive_s is None else None
+    return _timeline(question, largest, platform, keep_alive).expected_requests
+
+
 def run_batch(sweep: Sweep, batch: int) -> list[dict[str, Any]]:
     """Run the scenarios of one batch; give each one's result, see :func:`_summary`."""
     question = sweep.question

@@ -147,12 +147,15 @@ def test_a_time_out_below_the_tail_shows_as_no_margin_and_failures(traces: list[
 
 def test_a_rollout_file_names_weights_lengths_and_rates(traces: list[str], tmp_path: Path) -> None:
     steps = tmp_path / "steps.yaml"
-    steps.write_text("steps:\n  - {weight: 5%, duration: 20s}\n  - {weight: 0.5, duration: 1m, rate: 20, gap: 5s}\n")
+    steps.write_text(
+        "steps:\n  - {weight: 5%, duration: 20s}\n  - {weight: 0.5, duration: 1m, rate: 20, gap: 5s}\n"
+        "  - {weight: 1, duration: 20s, gap: 0}\n"
+    )
     _, out, _ = run(*traces, *QUICK[:2], "--rollout", str(steps), "--json", "--burst", "0")
     document = json.loads(out)
     requests = {row["step"]: row["requests"] for row in document["figures"] if row["variant"] == "all"}
     assert requests["50%"] == pytest.approx(1200, rel=0.1)
-    assert list(requests) == ["5%", "50%"]
+    assert list(requests) == ["5%", "50%", "100%"]
 
 
 def test_a_step_without_requests_has_no_chance_and_the_document_is_json(traces: list[str], tmp_path: Path) -> None:

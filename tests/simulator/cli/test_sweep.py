@@ -72,6 +72,14 @@ def test_the_same_whatever_the_number_of_workers(traces: list[str], tmp_path: Pa
     assert json.loads(out)["scenarios"] == alone["scenarios"]
 
 
+def test_scenarios_that_memory_cannot_hold_are_refused_before_the_first(traces: list[str], tmp_path: Path) -> None:
+    where = ["--run-dir", str(tmp_path / "run"), "--workers", "1", "--scale", "1,1e6", "--rate", "1e4"]
+    code, _, told = run("sweep", *traces, *QUICK, *where)
+    assert code == 2
+    assert "GB are free" in told
+    assert told.count("\n") == 1
+
+
 def test_memory_shortens_the_own_time_and_raises_the_price(traces: list[str], tmp_path: Path) -> None:
     found = sweep(traces, tmp_path, "--memory", "512,1024,1769,3538")
     p50 = [row["figures"]["optimized"]["p50_ms"]["median"] for row in found["scenarios"]]
