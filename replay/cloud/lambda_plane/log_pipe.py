@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
+import sys
+import termios
 from collections.abc import Callable
 from typing import Final
 
@@ -35,10 +38,12 @@ class LogPipe:
         """Read everything written so far, an unfinished last line included.
 
         What a handler wrote before its answer is in the pipe before the answer is: so after this call the log holds
-        every line of the invocation.
+        every line of the invocation. What is written meanwhile stays: a process that writes without end, a handler
+        that is about to time out in its loop, would otherwise never let go of its reader.
         """
-        while self._open and self._read():
-            pass
+        left = self._waiting()
+        while self._open and left > 0 and (size := self._read()):
+            left -= size
         if self._partial:
             line, self._partial = self._partial, b""
             self._emit(line)
@@ -51,23 +56,31 @@ class LogPipe:
     def _on_readable(self) -> None:
         self._read()
 
-    def _read(self) -> bool:
+    def _waiting(self) -> int:
+        """Give how many bytes lie in the pipe."""
+        if not self._open:
+            return 0
+        found = fcntl.ioctl(self._read_end, termios.FIONREAD, bytes(4))
+        return int.from_bytes(found, sys.byteorder)
+
+    def _read(self) -> int:
+        """Read what is there, up to a chunk; give its size."""
         try:
             chunk = os.read(self._read_end, _CHUNK_BYTES)
         except BlockingIOError:
-            return False
+            return 0
         except OSError:
             chunk = b""
         if not chunk:
             self._shut()
-            return False
+            return 0
         *lines, self._partial = (self._partial + chunk).split(b"\n")
         for line in lines:
             self._emit(line)
         if len(self._partial) > MAX_EVENT_BYTES:
             line, self._partial = self._partial[:MAX_EVENT_BYTES], self._partial[MAX_EVENT_BYTES:]
             self._emit(line)
-        return True
+        return len(chunk)
 
     def _emit(self, line: bytes) -> None:
         # The runtime client joins the lines of a stack trace with "\r", to keep them one event.
