@@ -67,6 +67,7 @@ class ForkServerClient:
         self.ready: asyncio.Future[None] = self._loop.create_future()
         """Resolves when the fork server has finished its own start; cancelled when it ends before."""
         self.closed = False
+        self._closes_when_idle = False
         self._loop.add_reader(control, self._on_readable)
 
     def spawn(
@@ -135,6 +136,12 @@ class ForkServerClient:
                 child.exited.set_result(signal.SIGKILL)
         self._children.clear()
 
+    def close_when_idle(self) -> None:
+        """Hang up as soon as nothing that it started runs."""
+        self._closes_when_idle = True
+        if not self._children:
+            self.close()
+
     def _send(self, frame: Mapping[str, Any], descriptors: list[int]) -> None:
         body = json.dumps(frame).encode()
         self._outgoing.append((bytearray(_HEADER.pack(len(body)) + body), descriptors))
@@ -193,6 +200,8 @@ class ForkServerClient:
             child = self._children.pop(frame["id"])
             if not child.exited.done():
                 child.exited.set_result(frame["status"])
+            if self._closes_when_idle and not self._children:
+                self.close()
 
 
 class Keeper:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -79,36 +80,42 @@ class Launcher:
         if uses_adapter(version):
             argv = [*interpreter(), str(GUEST / "web_adapter.py"), version.handler]
             return argv, task_root, variables, self._keeper.client
-        if self._settings.init == "replayed":
-            zygote = await self._zygote(version, request.initialization_type)
-            if zygote is not None:
-                return [], task_root, variables, zygote.client
+        zygote = self._ready_zygote(version, request.initialization_type)
+        if zygote is not None:
+            return [], task_root, variables, zygote.client
         argv = [*interpreter(), str(GUEST / "launch.py"), version.handler]
         return argv, task_root, variables, self._keeper.client
 
     def forget(self, function_name: str, version: str | None) -> None:
-        """End the zygotes of a version (None: of all); environments that they forked end with them."""
+        """End the zygotes of a version (None: of all), each with the last environment that it forked."""
         for key in [key for key in self._zygotes if key[0] == function_name and version in (None, key[1])]:
-            _end_when_there(self._zygotes.pop(key))
+            _once_there(self._zygotes.pop(key), Zygote.end_when_idle)
 
     def close(self) -> None:
-        """End all zygotes."""
+        """End all zygotes; environments that they forked end with them."""
         for task in self._zygotes.values():
-            _end_when_there(task)
+            _once_there(task, Zygote.end)
+            task.cancel()
         self._zygotes.clear()
 
     async def _zygote(self, version: FunctionVersion, initialization_type: str) -> Zygote | None:
         """Give the zygote; None where the handler's import ends or blocks the process: then each start shows it."""
-        key = (version.function_name, version.version, version.revision, initialization_type)
+        key = _key(version, initialization_type)
         task = self._zygotes.get(key)
         if task is not None and task.done() and (zygote := task.result()) is not None and zygote.client.closed:
             task = None  # it has died since: the next start makes another
         if task is None:
             for other in [other for other in self._zygotes if other[:2] == key[:2] and other[2] != version.revision]:
-                _end_when_there(self._zygotes.pop(other))
+                _once_there(self._zygotes.pop(other), Zygote.end_when_idle)
             task = asyncio.create_task(self._start_zygote(version, initialization_type))
             self._zygotes[key] = task
         return await asyncio.shield(task)
+
+    def _ready_zygote(self, version: FunctionVersion, initialization_type: str) -> Zygote | None:
+        """Give the zygote that :meth:`prepare` made; None where it made none, or the version was forgotten since."""
+        task = self._zygotes.get(_key(version, initialization_type))
+        zygote = task.result() if task is not None and task.done() else None
+        return None if zygote is None or zygote.client.closed else zygote
 
     async def _start_zygote(self, version: FunctionVersion, initialization_type: str) -> Zygote | None:
         task_root = await self._store.unpacked(version.code_sha256, version.code_zip)
@@ -119,11 +126,15 @@ class Launcher:
         return await Zygote.start(self._keeper.client, version.handler, variables, task_root, limit_s)
 
 
-def _end_when_there(task: asyncio.Task[Zygote | None]) -> None:
-    def end(done: asyncio.Task[Zygote | None]) -> None:
-        if not done.cancelled() and done.exception() is None and (zygote := done.result()) is not None:
-            zygote.end()
+def _key(version: FunctionVersion, initialization_type: str) -> tuple[str, str, str, str]:
+    return version.function_name, version.version, version.revision, initialization_type
 
-    task.add_done_callback(end)
-    if not task.done():
-        task.cancel()
+
+def _once_there(task: asyncio.Task[Zygote | None], then: Callable[[Zygote], None]) -> None:
+    """Call ``then`` with the zygote that ``task`` starts, where it does."""
+
+    def call(done: asyncio.Task[Zygote | None]) -> None:
+        if not done.cancelled() and done.exception() is None and (zygote := done.result()) is not None:
+            then(zygote)
+
+    task.add_done_callback(call)

@@ -67,3 +67,7 @@ class Zygote:
         self.client.close()
         if not serves:
             self.process.kill()
+
+    def end_when_idle(self) -> None:
+        """End it with the last environment that it forked, which may be busy; at once where there is none."""
+        self.client.close_when_idle()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import textwrap
 from collections.abc import Awaitable, Callable
 
 from tests.replay.cloud.lambda_plane.conftest import World
@@ -83,3 +84,25 @@ async def test_time_out_kills_the_fork_and_not_its_siblings(make_world: Callable
     assert sum(process_runs(answer["pid"]) for answer in (first, second)) == 1
     left = await world.answer("f")
     assert left["pid"] in (first["pid"], second["pid"])
+
+
+async def test_a_retired_version_answers_what_it_has_begun(make_world: Callable[..., Awaitable[World]]) -> None:
+    world = await make_world(init="replayed", init_ms=(1.0,))
+    world.catalog.deploy("f", SOURCE)
+    first = await world.answer("f")
+    busy = asyncio.create_task(world.answer("f", {"sleep_s": 0.6}))
+    await asyncio.sleep(0.2)
+    world.plane.retire("f", None)
+    assert (await busy)["pid"] == first["pid"]
+    await world.until(lambda: not process_runs(first["pid"]))
+    await world.until(lambda: not process_runs(first["imported_by"]))
+
+
+async def test_a_version_that_is_retired_while_it_starts_answers(make_world: Callable[..., Awaitable[World]]) -> None:
+    world = await make_world(init="replayed", init_ms=(1.0,))
+    world.catalog.deploy("f", "import time\ntime.sleep(0.6)\n" + textwrap.dedent(SOURCE))
+    starting = asyncio.create_task(world.answer("f"))
+    await asyncio.sleep(0.3)
+    world.plane.retire("f", None)
+    answer = await starting
+    await world.until(lambda: not process_runs(answer["pid"]))
