@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import math
 import re
+import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Final
@@ -119,6 +120,11 @@ def _error(request: web.BaseRequest, status: int, name: str, message: str) -> we
         return web.Response(
             body=body, status=status, content_type="application/cbor", headers={"smithy-protocol": "rpc-v2-cbor"}
         )
+    if request.content_type == "application/x-www-form-urlencoded":
+        # The query protocol: SNS, and older SDKs' CloudWatch.
+        error = f"<Error><Type>Sender</Type><Code>{name}</Code><Message>{message}</Message></Error>"
+        text = f"<ErrorResponse>{error}<RequestId>{uuid.uuid4()}</RequestId></ErrorResponse>"
+        return web.Response(text=text, status=status, content_type="text/xml")
     document = {"__type": name, "message": message, "Message": message, "Type": "User"}
     return json_answer(document, status, {"x-amzn-ErrorType": name})
 

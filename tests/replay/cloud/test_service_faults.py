@@ -43,7 +43,7 @@ _CALLS = {
 }
 
 
-@pytest.mark.parametrize("service", ["logs", "monitoring", "dynamodb", "lambda"])
+@pytest.mark.parametrize("service", _CALLS)
 @pytest.mark.parametrize(
     ("fault", "code", "status"),
     [("throttled_share", "ThrottlingException", 400), ("unavailable_share", "ServiceUnavailableException", 503)],
