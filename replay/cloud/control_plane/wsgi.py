@@ -84,6 +84,8 @@ class WsgiBridge:
         for name, value in headers:
             if name.lower() not in _NOT_FORWARDED:
                 answer.headers.add(name, value)
+            elif name.lower() == "content-length" and environ["REQUEST_METHOD"] == "HEAD":
+                answer.headers["Content-Length"] = value  # of the body that a GET would get: there is none to measure
         return answer
 
 

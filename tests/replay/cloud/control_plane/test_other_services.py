@@ -81,3 +81,12 @@ def test_a_budget_knows_whom_it_tells_and_its_tags(cloud: LocalCloud) -> None:
     client.tag_resource(ResourceARN=arn, ResourceTags=[{"Key": "team", "Value": "a"}])
     client.untag_resource(ResourceARN=arn, ResourceTagKeys=["stage"])
     assert client.list_tags_for_resource(ResourceARN=arn)["ResourceTags"] == [{"Key": "team", "Value": "a"}]
+
+
+def test_the_head_of_an_object_tells_its_size(cloud: LocalCloud) -> None:
+    client, bucket = cloud.client("s3"), unique("bucket")
+    client.create_bucket(Bucket=bucket)
+    client.put_object(Bucket=bucket, Key="state.json", Body=b"hello")
+
+    assert client.head_object(Bucket=bucket, Key="state.json")["ContentLength"] == 5
+    assert client.get_object(Bucket=bucket, Key="state.json")["Body"].read() == b"hello"
