@@ -269,10 +269,10 @@ class ExtendedLambdaBackend(LambdaBackend):
             check_routing(version, routing, self._versions(function_name))
             function = self.get_function(function_name).function_name
             self.provisioned.check_alias_change(function, name, routing)
+            self.provisioned.alias_moved(function, name, version)  # it may refuse: before the alias is touched
             alias.update(description, version, cast("str", routing))
             alias.revision_id = new_revision()
             self._remember_split(function, alias)
-            self.provisioned.alias_moved(function, name, version)
             return alias
 
     def delete_alias(self, name: str, function_name: str) -> None:

@@ -109,6 +109,18 @@ def test_it_follows_its_alias(client: Any, function: str) -> None:
     assert (answer["ExecutedVersion"], answer["Payload"].read()) == ("2", b'"provisioned-concurrency"')
 
 
+def test_an_alias_that_it_cannot_follow_stays(client: Any, function: str) -> None:
+    put(client, function, "live")
+    put(client, function, "2")
+    before = client.get_alias(FunctionName=function, Name="live")
+
+    with pytest.raises(client.exceptions.InvalidParameterValueException, match="already has Provisioned Concurrency"):
+        client.update_alias(FunctionName=function, Name="live", FunctionVersion="2")
+
+    after = client.get_alias(FunctionName=function, Name="live")
+    assert (after["FunctionVersion"], after["RevisionId"]) == ("1", before["RevisionId"])
+
+
 def test_one_version_has_it_once(client: Any, function: str) -> None:
     put(client, function, "1")
 
