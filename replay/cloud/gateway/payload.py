@@ -8,7 +8,8 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -18,6 +19,8 @@ from aiohttp import web
 
 _TEXT_TYPES: Final = ("text/", "application/json", "application/javascript", "application/xml", "application/graphql")
 HOP_BY_HOP: Final = {"connection", "keep-alive", "transfer-encoding", "upgrade", "te", "trailer", "proxy-connection"}
+_HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_NO_HEADER_VALUE: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 class MalformedAnswerError(Exception):
@@ -114,17 +117,30 @@ def make_response(payload: bytes) -> web.Response:
         cookies = [str(cookie) for cookie in answer.get("cookies") or []]
     except (TypeError, ValueError, AttributeError) as error:
         raise MalformedAnswerError(str(error)) from error
-    if not 100 <= status <= 599:
-        raise MalformedAnswerError(f"statusCode {status} is no HTTP status")
+    if not 200 <= status <= 599:
+        raise MalformedAnswerError(f"statusCode {status} is no HTTP status of an answer")
     response = web.Response(body=_decoded(answer), status=status)
-    for name, value in headers.items():
-        if name.lower() not in HOP_BY_HOP | {"content-length"}:
-            response.headers[name] = value
+    set_headers(response, headers, cookies)
     if not any(name.lower() == "content-type" for name in headers):
         response.headers["Content-Type"] = "text/plain;charset=UTF-8"
-    for cookie in cookies:
-        response.headers.add("Set-Cookie", cookie)
     return response
+
+
+def set_headers(response: web.StreamResponse, headers: Mapping[str, str], cookies: Iterable[str]) -> None:
+    """Give a response a function's cookies, and its headers but for those that belong to the connection.
+
+    Raises
+    ------
+    MalformedAnswerError
+        A name or a value that no header can have.
+    """
+    for name, value in [*headers.items(), *(("Set-Cookie", cookie) for cookie in cookies)]:
+        if not _HEADER_NAME.fullmatch(name) or _NO_HEADER_VALUE.search(value):
+            raise MalformedAnswerError(f"header {name!r} is not what it must be: it holds a character that none can")
+        if name.lower() == "set-cookie":
+            response.headers.add(name, value)
+        elif name.lower() not in HOP_BY_HOP | {"content-length"}:
+            response.headers[name] = value
 
 
 def _decoded(answer: Mapping[str, Any]) -> bytes:

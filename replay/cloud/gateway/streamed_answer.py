@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from replay.cloud.gateway.payload import HOP_BY_HOP, MalformedAnswerError
+from replay.cloud.gateway.payload import MalformedAnswerError, set_headers
 from replay.cloud.lambda_plane.response_sink import HTTP_CONTENT_TYPE, PRELUDE_END, CallerGoneError
 
 MAX_PRELUDE_BYTES: Final = 1_048_576
@@ -110,9 +110,5 @@ def _response(head: bytes) -> web.StreamResponse:
     if not 200 <= status <= 599:
         raise MalformedAnswerError(f"statusCode {status} is no HTTP status of an answer")
     response = web.StreamResponse(status=status)
-    for name, value in headers.items():
-        if name.lower() not in HOP_BY_HOP | {"content-length"}:
-            response.headers[name] = value
-    for cookie in cookies:
-        response.headers.add("Set-Cookie", cookie)
+    set_headers(response, headers, cookies)
     return response

@@ -111,8 +111,12 @@ def test_any_other_json_is_the_body_of_a_200(api: HttpApi, returned: Any, body: 
     [
         {"statusCode": "ok"},
         {"statusCode": 99},
+        {"statusCode": 100},
         {"statusCode": 200, "body": {"a": 1}},
         {"statusCode": 200, "headers": ["a"]},
+        {"statusCode": 200, "headers": {"x-a": "two\nlines"}},
+        {"statusCode": 200, "headers": {"x a": "b"}},
+        {"statusCode": 200, "cookies": ["a=1\r\n"]},
         {"statusCode": 200, "body": "%", "isBase64Encoded": True},
     ],
 )

@@ -48,7 +48,10 @@ async def test_status_headers_and_cookies_come_first_however_they_are_cut() -> N
     await runner.cleanup()
 
 
-@pytest.mark.parametrize("head", [b"no json", b'{"statusCode": 99}', b"[]", b'{"statusCode": "x"}'])
+@pytest.mark.parametrize(
+    "head",
+    [b"no json", b'{"statusCode": 99}', b"[]", b'{"statusCode": "x"}', b'{"headers": {"x-a": "two\\nlines"}}'],
+)
 async def test_what_is_no_head_is_a_problem(head: bytes) -> None:
     async def handler(request: web.BaseRequest) -> web.StreamResponse:
         answer = StreamedAnswer(request, {}, stops=True)
