@@ -83,12 +83,14 @@ def _read_block(reader: PromptReader, block: Any, where: str, kind: str) -> None
             )
         reader.text(text)
     elif "cachePoint" in block:
-        reader.cache_point(block["cachePoint"].get("ttl", "5m"))
+        reader.cache_point(block["cachePoint"])
     else:
         reader.other(block)
 
 
-def _max_tokens(config: dict[str, Any]) -> int | None:
+def _max_tokens(config: Any) -> int | None:
+    if not isinstance(config, dict):
+        raise BadRequestError("Malformed input request: inferenceConfig must be an object.")
     for name, (low, high) in _NUMBERS.items():
         value = config.get(name)
         if value is not None and not (isinstance(value, int | float) and low <= value <= high):

@@ -101,4 +101,4 @@ def _read_anthropic_content(reader: PromptReader, content: Any, where: str) -> N
         else:
             reader.other({name: value for name, value in block.items() if name != "cache_control"})
         if cache := block.get("cache_control"):
-            reader.cache_point(cache.get("ttl", "5m"))
+            reader.cache_point(cache)

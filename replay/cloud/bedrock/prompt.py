@@ -80,8 +80,11 @@ class PromptReader:
         """Read a block that is not text (a tool's result, a document), by the length of its JSON."""
         self.text(json.dumps(block, sort_keys=True, default=str))
 
-    def cache_point(self, ttl: str) -> None:
-        """Note that everything so far may be cached."""
+    def cache_point(self, point: Any) -> None:
+        """Note that everything so far may be cached. Raises BadRequestError."""
+        if not isinstance(point, dict):
+            raise BadRequestError(f"Malformed input request: cache point {point!r} must be an object.")
+        ttl = str(point.get("ttl", "5m"))
         if ttl not in _CACHE_TTL_S:
             raise BadRequestError(f"Cache point ttl '{ttl}' is not one of {', '.join(_CACHE_TTL_S)}.")
         self._points.append(CachePoint(self._hash.hexdigest(), self._tokens(), _CACHE_TTL_S[ttl]))

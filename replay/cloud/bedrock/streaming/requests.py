@@ -65,16 +65,15 @@ def parse_converse(body: bytes, model: Model) -> StreamRequest:
         What Bedrock would refuse.
     """
     document = _json_object(body)
-    messages = document.get("messages")
-    if not isinstance(messages, list) or not messages:
+    messages = _messages(document)
+    if not messages:
         raise invalid("The messages field is required and must hold at least one message.")
     if messages[0].get("role") != "user":
         raise invalid("A conversation must start with a user message. Try again with a conversation that does.")
-    limit = document.get("inferenceConfig", {}).get("maxTokens")
-    latency = document.get("performanceConfig", {}).get("latency", "standard")
-    tier = document.get("serviceTier", {}).get("type", "default")
-    blocks = [*document.get("system", []), *(block for message in messages for block in message.get("content", []))]
-    return _request(blocks, limit, latency, tier, model)
+    limit = _object(document, "inferenceConfig").get("maxTokens")
+    latency = _object(document, "performanceConfig").get("latency", "standard")
+    tier = _object(document, "serviceTier").get("type", "default")
+    return _request(_blocks(document, messages), limit, latency, tier, model)
 
 
 def parse_invoke(body: bytes, headers: Mapping[str, str], model: Model) -> StreamRequest:
@@ -89,12 +88,11 @@ def parse_invoke(body: bytes, headers: Mapping[str, str], model: Model) -> Strea
     if "inputText" in document:
         blocks: list[Any] = [{"text": document["inputText"]}]
     else:
-        messages = document.get("messages")
-        if not isinstance(messages, list) or not messages:
+        messages = _messages(document)
+        if not messages:
             raise invalid("Malformed input request: #: required key [messages] not found, please reformat your input.")
-        blocks = [*_as_blocks(document.get("system", []))]
-        blocks += [block for message in messages for block in _as_blocks(message.get("content", []))]
-    config = document.get("inferenceConfig", document.get("textGenerationConfig", {}))
+        blocks = _blocks(document, messages)
+    config = _object(document, "inferenceConfig") or _object(document, "textGenerationConfig")
     limits = (document.get("max_tokens"), config.get("maxTokens"), config.get("max_new_tokens"))
     limit = next((value for value in (*limits, config.get("maxTokenCount")) if value is not None), None)
     latency = headers.get("X-Amzn-Bedrock-PerformanceConfig-Latency", "standard")
@@ -141,7 +139,7 @@ def _prefixes(blocks: list[Any], model: Model) -> tuple[str, tuple[Prefix, ...]]
                 raise RefusedError(
                     403, "AccessDeniedException", f"{message} See the documentation for more information."
                 )
-            ttl = point.get("ttl", "5m")
+            ttl = str(point.get("ttl", "5m"))
             if ttl not in TTL_S:
                 raise invalid(f"Value '{ttl}' at 'cachePoint.ttl' must be one of: {', '.join(TTL_S)}")
             prefixes.append(Prefix(text, _tokens(text), ttl))
@@ -157,8 +155,32 @@ def _cache_points(block: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
             yield point
 
 
-def _as_blocks(content: Any) -> list[Any]:
-    return [{"text": content}] if isinstance(content, str) else list(content)
+def _messages(document: Mapping[str, Any]) -> list[dict[str, Any]]:
+    messages = document.get("messages") or []
+    if not isinstance(messages, list) or not all(isinstance(message, dict) for message in messages):
+        raise _malformed("messages", "a list of objects")
+    return messages
+
+
+def _object(document: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    value = document.get(name)
+    if not isinstance(value, dict | None):
+        raise _malformed(name, "an object")
+    return value or {}
+
+
+def _blocks(document: Mapping[str, Any], messages: list[dict[str, Any]]) -> list[Any]:
+    """Give the content blocks of the system prompt and of all messages; text may stand in the place of blocks."""
+    blocks: list[Any] = []
+    for name, content in (("system", document.get("system")), *(("content", each.get("content")) for each in messages)):
+        if not isinstance(content, str | list | None):
+            raise _malformed(name, "a text or a list of blocks")
+        blocks += [{"text": content}] if isinstance(content, str) else content or []
+    return blocks
+
+
+def _malformed(name: str, wanted: str) -> RefusedError:
+    return invalid(f"Malformed input request: {name} must be {wanted}, please reformat your input and try again.")
 
 
 def _tokens(text: str) -> int:

@@ -175,6 +175,23 @@ def test_what_invoke_model_refuses(client: Any, body: str, message: str) -> None
         client.invoke_model(modelId=HAIKU, body=body)
 
 
+@pytest.mark.parametrize(
+    ("model", "block", "config", "message"),
+    [
+        (HAIKU, {"type": "text", "text": "x", "cache_control": "ephemeral"}, {}, "cache point 'ephemeral'"),
+        (NOVA, {"cachePoint": "default"}, {}, "cache point 'default'"),
+        (NOVA, {"text": "x"}, [1], "inferenceConfig must be an object"),
+    ],
+)
+def test_a_native_body_of_another_shape_is_refused(
+    client: Any, model: str, block: dict[str, Any], config: Any, message: str
+) -> None:
+    native = {"anthropic_version": "x", "max_tokens": 5} if model == HAIKU else {"inferenceConfig": config}
+    body = json.dumps({**native, "messages": [{"role": "user", "content": [block]}]})
+    with pytest.raises(client.exceptions.ValidationException, match=message):
+        client.invoke_model(modelId=model, body=body)
+
+
 def test_a_cache_point_is_written_then_read(client: Any) -> None:
     system = [{"text": "s" * 8_000}, {"cachePoint": {"type": "default"}}]
 

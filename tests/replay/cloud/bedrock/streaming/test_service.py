@@ -278,6 +278,27 @@ def test_faults_that_are_wrong_change_nothing(streams: RunningStreams) -> None:
             assert why in json.load(caught.value)["message"]
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"messages": ["x"]}, "messages must be a list of objects"),
+        ({"messages": [{"role": "user", "content": 5}]}, "content must be a text or a list"),
+        ({"messages": [{"role": "user", "content": None}]}, "is blank"),
+        ({"system": 5}, "system must be a text or a list"),
+        ({"inferenceConfig": [1]}, "inferenceConfig must be an object"),
+    ],
+)
+def test_a_native_body_of_another_shape_is_refused(
+    streams: RunningStreams, change: dict[str, Any], message: str
+) -> None:
+    streams.put({"models": QUICK})
+    body = json.dumps({"messages": [{"role": "user", "content": "x"}], **change})
+    client = streams.client()
+    code, told = refusal(lambda: client.invoke_model_with_response_stream(modelId="quick.model", body=body))
+    assert code == "ValidationException"
+    assert message in told
+
+
 def test_models_and_profiles_are_listed_by_region(streams: RunningStreams) -> None:
     east, west = streams.client("bedrock"), streams.client("bedrock", "us-west-2")
     models = {m["modelId"]: m for m in east.list_foundation_models()["modelSummaries"]}
