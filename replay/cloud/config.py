@@ -165,11 +165,9 @@ def read_config(path: str | Path | None, **overrides: Any) -> CloudConfig:
 
 
 def _config_from(document: dict[str, Any], folder: Path) -> CloudConfig:
-    bedrock = document.pop("bedrock", {})
+    bedrock = _table(document.pop("bedrock", {}), "bedrock")
     known = [f.name for f in fields(CloudConfig) if not f.name.startswith("bedrock_")]
     _refuse_unknown(document, known, "cloud config")
-    if not isinstance(bedrock, dict):
-        raise InputError("cloud config: bedrock must be a table: [bedrock.models] or [bedrock.quotas]")
     _refuse_unknown(bedrock, ["catalogue", "models", "quotas"], "cloud config, table [bedrock]")
     values: dict[str, Any] = dict(document)
     if "state_dir" in values:
@@ -178,10 +176,12 @@ def _config_from(document: dict[str, Any], folder: Path) -> CloudConfig:
         values["init_trace"] = str(folder / str(values["init_trace"]))
     if "catalogue" in bedrock:
         values["bedrock_catalogue"] = str(folder / str(bedrock["catalogue"]))
-    models = {pattern: _profile_reference(name, folder) for pattern, name in bedrock.get("models", {}).items()}
+    named = _table(bedrock.get("models", {}), "bedrock.models")
+    models = {pattern: _profile_reference(name, folder) for pattern, name in named.items()}
     values["bedrock_models"] = {**models, **{k: v for k, v in DEFAULT_MODELS.items() if k not in models}}
     quotas: dict[str, BedrockQuota] = {}
-    for pattern, quota in bedrock.get("quotas", {}).items():
+    for pattern, found in _table(bedrock.get("quotas", {}), "bedrock.quotas").items():
+        quota = _table(found, f"bedrock.quotas.{json.dumps(pattern)}")
         _refuse_unknown(quota, [f.name for f in fields(BedrockQuota)], f"cloud config, quota {pattern!r}")
         quotas[pattern] = BedrockQuota(**quota)
     values["bedrock_quotas"] = quotas
@@ -193,6 +193,12 @@ def _profile_reference(name: Any, folder: Path) -> str:
     if not isinstance(name, str):
         raise InputError(f"cloud config: bedrock model profile {name!r} must be a name or a path, in quotes")
     return str(folder / name) if name.endswith((".json", ".parquet")) else name
+
+
+def _table(value: Any, name: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise InputError(f"cloud config: {name} must be a table, [{name}], not {value!r}")
+    return value
 
 
 def _refuse_unknown(table: Mapping[str, Any], known: list[str], where: str) -> None:
