@@ -70,17 +70,17 @@ def load_profile(reference: str) -> LatencyProfile:
         path = Path(reference)
         if not path.is_file():
             raise InputError(f"{reference}: no such latency profile file")
-        return _from_document(path.read_text(encoding="utf-8"), reference)
+        return _from_document(path.read_bytes(), reference)
     shipped = resources.files(__package__) / "profiles"
     names = sorted(item.name.removesuffix(".json") for item in shipped.iterdir() if item.name.endswith(".json"))
     if reference not in names:
         raise InputError(
             f"latency profile {reference!r} is not shipped; there are {', '.join(names)}, or give a file's path"
         )
-    return _from_document((shipped / f"{reference}.json").read_text(encoding="utf-8"), reference)
+    return _from_document((shipped / f"{reference}.json").read_bytes(), reference)
 
 
-def _from_document(text: str, origin: str) -> LatencyProfile:
+def _from_document(text: bytes, origin: str) -> LatencyProfile:
     try:
         document: dict[str, Any] = json.loads(text)
         values = [float(value) for value in document["inference_ms"]]

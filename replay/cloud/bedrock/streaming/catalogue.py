@@ -80,17 +80,20 @@ class Model:
         for name in _NOT_NEGATIVE:
             value = getattr(self, name)
             for number in value if isinstance(value, tuple) else (value,):
-                if number is not None and not (isinstance(number, int | float) and number >= 0):
+                if number is not None and not (_is_number(number) and number >= 0):
                     raise InputError(f"{where}: {name} {number!r} must be a number, 0 or more")
-        if self.ttft_share is not None and not 0 < self.ttft_share <= 1:
+        if self.ttft_share is not None and not (_is_number(self.ttft_share) and 0 < self.ttft_share <= 1):
             raise InputError(f"{where}: ttft_share {self.ttft_share!r} must be above 0 and at most 1")
         levels = [level for level, _ in self.ttft_quantiles_ms]
         times = [time_ms for _, time_ms in self.ttft_quantiles_ms]
         if levels and (levels[0] != 0 or levels[-1] != 1 or sorted(levels) != levels or sorted(times) != times):
             raise InputError(f"{where}: ttft_quantiles_ms must ascend from level 0 to level 1")
         for name, value in (("answer_tokens", self.answer_tokens), ("slots", self.slots)):
-            if value is not None and value < 1:
+            if value is not None and not (isinstance(value, int) and value >= 1):
                 raise InputError(f"{where}: {name} {value!r} must be at least 1")
+        for tier, factor in self.tier_factors.items():
+            if not (_is_number(factor) and factor >= 0):
+                raise InputError(f"{where}: tier_factors {tier} = {factor!r} must be a number, 0 or more")
 
     def destinations(self, prefix: str | None, source_region: str) -> tuple[str, ...]:
         """Give the regions that a call can be served in; empty: it cannot be called this way from there."""
@@ -168,11 +171,11 @@ def read_catalogue(text: str, folder: Path | None = None) -> Catalogue:
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"bedrock catalogue: not TOML ({error})") from error
     models = {}
-    for model_id, values in table.get("models", {}).items():
-        own = dict(values)
+    for model_id, values in _table(table.get("models", {}), "models").items():
+        own = dict(_table(values, f"model {model_id!r}"))
         trace = own.pop("trace", None)
-        models[model_id] = own if trace is None else {**figures_from_trace((folder or Path()) / trace), **own}
-    return Catalogue(_models(models, {**_shipped_table()["defaults"], **table.get("defaults", {})}))
+        models[model_id] = own if trace is None else {**figures_from_trace((folder or Path()) / str(trace)), **own}
+    return Catalogue(_models(models, {**_shipped_table()["defaults"], **_table(table.get("defaults", {}), "defaults")}))
 
 
 def load_catalogue(path: str | None) -> Catalogue:
@@ -190,6 +193,8 @@ def load_catalogue(path: str | None) -> Catalogue:
         own = read_catalogue(source.read_text(encoding="utf-8"), source.parent)
     except OSError as error:
         raise InputError(f"{source}: cannot read the bedrock catalogue ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{source}: bedrock catalogue: not TOML ({error})") from error
     except InputError as error:
         raise InputError(f"{source}: {error}") from None
     return Catalogue({**shipped_catalogue().models, **own.models})
@@ -203,9 +208,10 @@ def shipped_catalogue() -> Catalogue:
 
 
 def _models(table: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Model]:
-    if not isinstance(table, Mapping):
-        raise InputError("bedrock catalogue: models must be a table of model id → figures")
-    return {model_id: _model(model_id, {**defaults, **values}) for model_id, values in table.items()}
+    return {
+        model_id: _model(model_id, {**defaults, **_table(values, f"model {model_id!r}")})
+        for model_id, values in _table(table, "models").items()
+    }
 
 
 def _model(model_id: str, values: dict[str, Any]) -> Model:
@@ -213,12 +219,36 @@ def _model(model_id: str, values: dict[str, Any]) -> Model:
     unknown = sorted(set(values) - known)
     if unknown:
         raise InputError(f"bedrock catalogue: model {model_id!r}: unknown key {unknown[0]!r}")
+    where = f"model {model_id!r}: "
     for name in ("regions", "ttft_ms", "total_ms"):
-        values[name] = tuple(values.get(name, ()))
-    values["ttft_quantiles_ms"] = tuple((float(p), float(ms)) for p, ms in values.get("ttft_quantiles_ms", ()))
-    values["profiles"] = {prefix: tuple(regions) for prefix, regions in values.get("profiles", {}).items()}
+        values[name] = _tuple(values.get(name, []), where + name)
+    quantiles = _tuple(values.get("ttft_quantiles_ms", []), f"{where}ttft_quantiles_ms")
+    pairs = [_tuple(pair, f"{where}each of ttft_quantiles_ms") for pair in quantiles]
+    if not all(len(pair) == 2 and all(map(_is_number, pair)) for pair in pairs):
+        raise InputError(f"bedrock catalogue: {where}ttft_quantiles_ms must be pairs of level and time")
+    values["ttft_quantiles_ms"] = tuple((float(level), float(time_ms)) for level, time_ms in pairs)
+    profiles = _table(values.get("profiles", {}), f"{where}profiles")
+    values["profiles"] = {prefix: _tuple(regions, f"{where}profiles") for prefix, regions in profiles.items()}
+    if "tier_factors" in values:
+        _table(values["tier_factors"], f"{where}tier_factors")
     values["name"] = values.get("name") or model_id
     return Model(model_id=model_id, **values)
+
+
+def _table(value: Any, name: str) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise InputError(f"bedrock catalogue: {name} must be a table, not {value!r}")
+    return value
+
+
+def _tuple(value: Any, name: str) -> tuple[Any, ...]:
+    if not isinstance(value, list | tuple):
+        raise InputError(f"bedrock catalogue: {name} must be a list, not {value!r}")
+    return tuple(value)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 @lru_cache(maxsize=1)

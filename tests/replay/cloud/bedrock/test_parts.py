@@ -105,6 +105,14 @@ def test_a_bad_profile_is_named(tmp_path: Path, document: Any, message: str) -> 
     assert str(path) in str(caught.value)
 
 
+def test_a_profile_that_is_no_text_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "p.json"
+    path.write_bytes(b"\xff\xfe{")
+
+    with pytest.raises(InputError, match=r"p\.json: not a latency profile"):
+        load_profile(str(path))
+
+
 @pytest.mark.parametrize("reference", ["unknown", "missing.json", "missing.parquet"])
 def test_a_missing_profile_is_named(reference: str) -> None:
     with pytest.raises(InputError, match=reference):

@@ -106,6 +106,16 @@ def test_tokens_leave_in_order_from_the_first_to_the_end(draw: float, output: in
         ("[models.a]\nttft_ms = [1]\ndecode_ms = 5\nttf = 3", "unknown key 'ttf'"),
         ("[models.a]\nttft_quantiles_ms = [[0, 9], [1, 3]]\ndecode_ms = 5", "must ascend from level 0 to level 1"),
         ("[models.a]\nttft_ms = [1]\ndecode_ms = 5\nslots = 0", "slots 0 must be at least 1"),
+        ("[models.a]\nttft_ms = [1]\ndecode_ms = 5\nslots = '3'", "slots '3' must be at least 1"),
+        ("[models.a]\nttft_ms = 1\ndecode_ms = 5", "ttft_ms must be a list, not 1"),
+        ("[models.a]\nttft_ms = [1]\ndecode_ms = 5\nregions = 'us-east-1'", "regions must be a list, not 'us-east-1'"),
+        ("[models.a]\nttft_quantiles_ms = [1, 2]\ndecode_ms = 5", "each of ttft_quantiles_ms must be a list, not 1"),
+        ("[models.a]\nttft_quantiles_ms = [[0], [1]]\ndecode_ms = 5", "must be pairs of level and time"),
+        ("[models.a]\ntotal_ms = [1]\nttft_share = 'x'", "ttft_share 'x' must be above 0"),
+        ("[models.a]\nttft_ms = [1]\ndecode_ms = 5\ntier_factors = {flex = 'x'}", "tier_factors flex = 'x' must be"),
+        ("[models.a]\nttft_ms = [1]\ndecode_ms = 5\nprofiles = {us = 'x'}", "profiles must be a list, not 'x'"),
+        ("models = 5", "models must be a table, not 5"),
+        ("[models]\na = 5", "model 'a' must be a table, not 5"),
         ("[models", "not TOML"),
     ],
 )
@@ -152,6 +162,9 @@ def test_a_models_figures_come_from_a_recording_of_it(tmp_path: Path) -> None:
     assert whole_call_profile(own).latency_ms(0.5) == pytest.approx(260)
     (tmp_path / "bad.toml").write_text('[models."own.model"]\ntrace = "nowhere.parquet"\n')
     with pytest.raises(InputError, match=r"bad\.toml: .*nowhere\.parquet"):
+        load_catalogue(str(tmp_path / "bad.toml"))
+    (tmp_path / "bad.toml").write_bytes(b"\xff\xfe")
+    with pytest.raises(InputError, match=r"bad\.toml: bedrock catalogue: not TOML"):
         load_catalogue(str(tmp_path / "bad.toml"))
     with pytest.raises(InputError, match="cannot read the bedrock catalogue"):
         load_catalogue(str(tmp_path / "absent.toml"))
