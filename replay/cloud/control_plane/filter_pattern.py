@@ -100,7 +100,7 @@ def _json_matcher(text: str) -> Matcher:
             return False
         try:
             document = json.loads(message)
-        except ValueError:
+        except (ValueError, RecursionError):
             return False
         return combine(condition(document) for condition in conditions)
 

@@ -66,7 +66,7 @@ def _read(message: str, value: str) -> float | None:
         return None
     try:
         number = float(found)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):  # JSON's whole numbers know no bounds
         return None
     return number if math.isfinite(number) else None
 
@@ -81,7 +81,7 @@ def _select(message: str, selector: str) -> Any:
         return None
     try:
         found: Any = json.loads(message)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     for part in selector.split(".")[1:]:
         found = found.get(part) if isinstance(found, dict) else None

@@ -32,6 +32,8 @@ def transformation(value: str, **more: Any) -> dict[str, Any]:
         ("ERROR", "1", ["an ERROR", "fine", "ERROR"], [1.0, 1.0]),
         ("[kind = REPORT, ...]", "1", ["REPORT x"], []),
         ("", "$.a", ["{", '{"a": true}', '{"a": 1e999}', '{"a": "7"}'], [7.0]),
+        ("", "$.a", ['{"a": 1' + "0" * 400 + "}", '{"a":' * 5_000, '{"a": 7}'], [7.0]),
+        ("{ $.a = 7 }", "1", ['{"a":' * 5_000, '{"a": 7}'], [1.0]),
     ],
 )
 def test_matching_events_give_their_value(pattern: str, value: str, messages: list[str], expected: list[float]) -> None:
