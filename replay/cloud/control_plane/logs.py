@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ MAX_EVENTS_PER_PAGE: Final = 10_000
 MAX_BYTES_PER_PAGE: Final = 1024 * 1024
 """``FilterLogEvents`` answers at most 1 MB or 10,000 events (API reference)."""
 
+_log = logging.getLogger(__name__)
+
 
 class ExtendedLogsBackend(LogsBackend):
     """Moto's CloudWatch Logs, extended."""
@@ -48,7 +51,12 @@ class ExtendedLogsBackend(LogsBackend):
         stream = group.streams.get(log_stream)
         if stream is None:
             stream = group.streams[log_stream] = LogStream(group, log_stream)
-        stream.put_log_events([{"timestamp": event.timestamp_ms, "message": event.message} for event in events])
+        try:
+            stream.put_log_events([{"timestamp": event.timestamp_ms, "message": event.message} for event in events])
+        except Exception as error:
+            # They are in the stream by now: a function or stream that subscribes to the group is gone, which moto tells
+            # in many ways. It must not take along what others have logged.
+            _log.warning("%s: a subscription was not served: %s: %s", log_group, type(error).__name__, error)
         self._count(log_group, events)
 
     def put_metric_filter(

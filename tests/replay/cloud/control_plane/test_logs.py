@@ -174,3 +174,24 @@ def test_query_definitions_come_and_go(client: Any) -> None:
     assert not client.describe_query_definitions(queryDefinitionNamePrefix=name)["queryDefinitions"]
     with pytest.raises(client.exceptions.ResourceNotFoundException):
         client.delete_query_definition(queryDefinitionId=identifier)
+
+
+def test_a_subscription_to_what_is_gone_holds_nothing_up(cloud: LocalCloud, client: Any) -> None:
+    source = "def handler(event, context):\n    print('said')\n"
+    function, subscriber, functions = deploy(cloud, source), deploy(cloud), cloud.client("lambda")
+    name = f"/aws/lambda/{function}"
+    functions.invoke(FunctionName=function)
+    cloud.flush_logs()
+    arn = functions.get_function(FunctionName=subscriber)["Configuration"]["FunctionArn"]
+    client.put_subscription_filter(logGroupName=name, filterName="all", filterPattern="", destinationArn=arn)
+    counted = {"metricName": "Said", "metricNamespace": function, "metricValue": "1"}
+    client.put_metric_filter(
+        logGroupName=name, filterName="said", filterPattern="said", metricTransformations=[counted]
+    )
+    functions.delete_function(FunctionName=subscriber)
+
+    functions.invoke(FunctionName=function)
+    cloud.flush_logs()
+
+    assert len(read(client, name, filterPattern="said")) == 2
+    assert len(cloud.client("cloudwatch").list_metrics(Namespace=function)["Metrics"]) == 1
