@@ -29,6 +29,7 @@ class VersionPool:
         self._members: set[Environment] = set()
         self._idle: dict[Environment, asyncio.TimerHandle] = {}  # least recently used first
         self._idle_provisioned: dict[Environment, None] = {}
+        self._busy_provisioned: set[Environment] = set()
 
     def __len__(self) -> int:
         """Give the number of environments, idle or busy."""
@@ -43,6 +44,7 @@ class VersionPool:
         while self._idle_provisioned:
             environment, _ = self._idle_provisioned.popitem()
             if environment.alive:
+                self._busy_provisioned.add(environment)
                 return environment
         return None
 
@@ -59,6 +61,7 @@ class VersionPool:
 
     def give_back(self, environment: Environment) -> None:
         """Make an environment idle, or end it where it has died or was retired."""
+        self._busy_provisioned.discard(environment)
         if not environment.alive or environment.retired:
             self.discard(environment)
             self._end(environment)
@@ -80,9 +83,10 @@ class VersionPool:
         return True
 
     def provisioned_use(self) -> float:
-        """Give the share of provisioned environments that are busy; 0 where there are none."""
-        there = sum(one.initialization_type == PROVISIONED and one.alive for one in self._members)
-        return (there - len(self._idle_provisioned)) / there if there else 0.0
+        """Give the share of provisioned environments that are busy; 0 where none has started."""
+        busy = len(self._busy_provisioned)
+        there = busy + len(self._idle_provisioned)
+        return busy / there if there else 0.0
 
     def retire(self, environment: Environment) -> None:
         """End an environment: at once where it is idle, else after the event at hand."""

@@ -45,6 +45,16 @@ async def test_n_calls_are_warm_and_the_next_one_spills_over_cold(world: World) 
     assert use == pytest.approx([1 / 3, 1 / 3, 2 / 3, 2 / 3, 1, 1, 1])
 
 
+async def test_one_that_still_starts_is_not_in_use(world: World) -> None:
+    world.catalog.deploy("f", "import time\ntime.sleep(1)\ndef handle(event, context):\n    pass\n", version="1")
+    await world.provision("f", "1", 2)
+    world.plane.provision("f", "1", 4)
+    await asyncio.sleep(0.4)
+    await world.answer("f", None, "1")
+    await world.plane.flush()
+    assert world.metrics.values("ProvisionedConcurrencyUtilization", FunctionName="f", Resource="f:1") == [0.5]
+
+
 async def test_it_is_in_progress_until_every_environment_is_ready(world: World) -> None:
     world.catalog.deploy(
         "f", "import time\ntime.sleep(0.4)\n" + "def handle(event, context):\n    return 1\n", version="1"
