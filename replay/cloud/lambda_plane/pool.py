@@ -40,12 +40,14 @@ class VersionPool:
         self._members.add(environment)
 
     def take_provisioned(self) -> Environment | None:
-        """Give an idle provisioned environment, the most recently used one."""
+        """Give an idle provisioned environment, the most recently used one; end those that have died."""
         while self._idle_provisioned:
             environment, _ = self._idle_provisioned.popitem()
             if environment.alive:
                 self._busy_provisioned.add(environment)
                 return environment
+            self.discard(environment)
+            self._end(environment)
         return None
 
     def take_warm(self, revision: str) -> Environment | None:
