@@ -50,8 +50,8 @@ class StreamRequest:
     output_tokens: int
     reaches_limit: bool
     """Whether ``maxTokens`` ends the answer."""
-    reserved_output_tokens: int
-    """What a token quota sets aside up front besides the input: ``maxTokens``."""
+    max_tokens: int | None
+    """What a token quota sets aside up front besides the input; None where the request leaves it to the model."""
     optimized: bool
     tier: str
 
@@ -120,7 +120,7 @@ def _request(blocks: list[Any], limit: Any, latency: str, tier: str, model: Mode
         prefixes=prefixes,
         output_tokens=output,
         reaches_limit=limit is not None and wanted >= limit,
-        reserved_output_tokens=limit or model.answer_tokens,
+        max_tokens=limit,
         optimized=latency == "optimized",
         tier=tier,
     )

@@ -57,6 +57,7 @@ BODY_LIMIT_BYTES: Final = 25_000_000
 """Bedrock's largest request body (InvokeModel: 25,000,000 characters)."""
 
 _HEAD_START_S: Final = 0.001
+_AT_ONCE: Final = ("throttle", "server_error")
 _MODEL_PATH: Final = re.compile(r"/model/(?P<id>.+)/(?P<operation>converse-stream|invoke-with-response-stream)")
 _CREDENTIAL: Final = re.compile(r"Credential=(?P<key>[^/,\s]+)/\d{8}/(?P<region>[^/]+)/")
 
@@ -202,9 +203,13 @@ class StreamingBedrock:
         draw = partial(self._draw, model.model_id, index)
         fault = self.faults.pick(draw("fault"))
         meter = self._meter(model.model_id)
+        traits = first_match(TRAITS, model.model_id) or ModelTraits()
+        reserved = parsed.max_tokens or traits.max_output_tokens
         refusal = None
         if meter is not None:
-            refusal = meter.reserve(parsed.input_tokens, parsed.reserved_output_tokens, time.perf_counter())
+            refusal = meter.reserve(parsed.input_tokens, reserved, time.perf_counter())
+            if refusal is None and fault in _AT_ONCE:
+                meter.settle(reserved, 0, traits.output_burndown, time.perf_counter())
         if refusal is not None or fault == "throttle":
             message = refusal or "Too many requests, please wait before trying again."
             raise RefusedError(429, "ThrottlingException", message)
@@ -240,9 +245,7 @@ class StreamingBedrock:
                 return web.Response(status=499)
             finally:
                 if meter is not None:
-                    burndown = (first_match(TRAITS, model.model_id) or ModelTraits()).output_burndown
-                    reserved, used = parsed.reserved_output_tokens, parsed.output_tokens
-                    meter.settle(reserved, used, burndown, time.perf_counter())
+                    meter.settle(reserved, parsed.output_tokens, traits.output_burndown, time.perf_counter())
 
     def _resolve(self, model_id: str, region: str) -> tuple[Model, tuple[str, ...], bool]:
         found = self.catalogue.find(model_id)

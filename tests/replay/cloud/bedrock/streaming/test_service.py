@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, EventStreamError
 
+from replay.cloud.bedrock.quota import QuotaMeter
 from replay.cloud.bedrock.streaming.service import SENT_PATH
+from replay.cloud.config import BedrockQuota
 from tests.replay.cloud.bedrock.streaming.conftest import RunningStreams
 
 QUICK = {"quick.model": {"regions": ["us-east-1"], "ttft_ms": [20], "decode_ms": 20, "answer_tokens": 5}}
@@ -262,6 +264,28 @@ def test_faults_are_what_a_client_sees(streams: RunningStreams) -> None:
     streams.put({"faults": {"expired_access_keys": ["OLD"]}})
     assert refusal(lambda: ask(streams.client(key="OLD")))[0] == "ExpiredTokenException"
     assert len(words(ask(client))) == 5
+
+
+def metered(streams: RunningStreams, tokens_per_minute: float) -> None:
+    meter = QuotaMeter(BedrockQuota(tokens_per_minute=tokens_per_minute), time.perf_counter())
+    streams.service._meter = lambda _: meter
+
+
+def test_a_stream_without_a_limit_reserves_all_that_the_model_may_say(streams: RunningStreams) -> None:
+    streams.put({"models": QUICK})
+    metered(streams, 3_000)  # of any model, unless more is known of it, up to 4,096
+    assert "Too many tokens" in refusal(lambda: ask(streams.client()))[1]
+    assert len(words(ask(streams.client(), inferenceConfig={"maxTokens": 2_900}))) == 5
+
+
+@pytest.mark.parametrize("fault", ["throttle", "server_error"])
+def test_a_stream_that_fails_at_once_gives_its_tokens_back(streams: RunningStreams, fault: str) -> None:
+    streams.put({"models": QUICK, "faults": {fault: 1}})
+    metered(streams, 3_000)
+    client = streams.client()
+    refusal(lambda: ask(client, inferenceConfig={"maxTokens": 2_900}))
+    streams.put({"faults": {}})
+    assert len(words(ask(client, inferenceConfig={"maxTokens": 2_900}))) == 5
 
 
 def test_faults_that_are_wrong_change_nothing(streams: RunningStreams) -> None:
