@@ -63,9 +63,10 @@ def unpack(code_zip: bytes, target: Path) -> Path:
     CodePackageError
         See :meth:`CodeStore.unpacked`.
     """
+    # What zipfile and its decompressors raise at damaged bytes is no closed list.
     try:
         archive = zipfile.ZipFile(io.BytesIO(code_zip))
-    except zipfile.BadZipFile as error:
+    except Exception as error:
         raise CodePackageError(f"Could not unzip uploaded file: {error}") from error
     with archive:
         entries = archive.infolist()
@@ -77,7 +78,9 @@ def unpack(code_zip: bytes, target: Path) -> Path:
         try:
             for entry in entries:
                 _unpack_entry(archive, entry, beside)
-        except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError) as error:
+        except CodePackageError:
+            raise
+        except Exception as error:
             raise CodePackageError(f"Could not unzip uploaded file: {error}") from error
     for folder, _, _ in os.walk(beside, topdown=False):
         Path(folder).chmod(0o555)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
+import random
 import re
+import zipfile
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -258,3 +261,15 @@ async def test_a_runtime_that_never_asks_again_is_replaced(world: World) -> None
     async with asyncio.timeout(5):
         assert await world.answer("f") != first
     await world.until(lambda: not process_runs(first))
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA])
+@pytest.mark.parametrize("harm", ["garbled", "cut"])
+async def test_a_damaged_package_is_refused(world: World, method: int, harm: str) -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", method) as archive:
+        archive.writestr("app.py", random.Random(1).randbytes(4_000))
+    whole = buffer.getvalue()
+    garbled = whole[:60] + bytes(byte ^ 0x5A for byte in whole[60:900]) + whole[900:]
+    world.catalog.deploy("f", "", code_zip=garbled if harm == "garbled" else whole[:400] + whole[-200:])
+    assert payload(await world.call("f"))["errorType"] == "Runtime.InvalidCodePackage"
