@@ -6,7 +6,7 @@ Source: API Gateway developer guide, "Configure CORS for HTTP APIs".
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from typing import Any
 
 
@@ -45,3 +45,9 @@ def response_headers(settings: Mapping[str, Any], origin: str) -> dict[str, str]
     if settings.get("exposeHeaders"):
         headers["Access-Control-Expose-Headers"] = ",".join(settings["exposeHeaders"])
     return headers
+
+
+def drop_headers(headers: MutableMapping[str, str]) -> None:
+    """Take the function's own CORS headers away: an API with CORS settings ignores them."""
+    for name in [name for name in headers if name.lower().startswith("access-control-")]:
+        del headers[name]

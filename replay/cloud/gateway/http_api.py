@@ -161,7 +161,10 @@ class Gateway:
             return _preflight_answer(request, exchange)
         statements = self._catalog.backend.statements(target["name"], target["qualifier"])
         _check_permission(statements, self._source(request, exchange), target["arn"])
-        return await self._call(target["arn"], event, limit_s, request, exchange)
+        response = await self._call(target["arn"], event, limit_s, request, exchange)
+        if exchange.cors:
+            cors.drop_headers(response.headers)
+        return response
 
     async def _authorize(
         self, route: Any, api: Api, request: web.BaseRequest, event: bytes

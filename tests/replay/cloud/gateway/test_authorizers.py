@@ -325,3 +325,15 @@ def test_answers_to_an_allowed_origin_say_so_and_others_do_not(shared: HttpApi) 
     # Refusals too, or a page could not tell why.
     refused = call(f"{shared.url}/nothing", "{}", headers={"Origin": "https://app.example.com"})
     assert (refused.status, refused.headers["access-control-allow-origin"]) == (404, "https://app.example.com")
+
+
+def test_the_functions_own_cors_headers_are_ignored(cloud: LocalCloud) -> None:
+    source = "def handler(e, c):\n    return {'statusCode': 200, 'headers': {'Access-Control-Allow-Origin': '*'}}\n"
+    api = make_api(cloud, deploy(cloud, source), routes=("POST /echo",))
+    assert post(api, "/echo", Origin="https://evil.example.com").headers["access-control-allow-origin"] == "*"
+    cloud.client("apigatewayv2").update_api(
+        ApiId=api.api_id, CorsConfiguration={"AllowOrigins": ["https://app.example.com"]}
+    )
+    assert "access-control-allow-origin" not in post(api, "/echo", Origin="https://evil.example.com").headers
+    allowed = post(api, "/echo", Origin="https://app.example.com").headers
+    assert allowed["access-control-allow-origin"] == "https://app.example.com"
