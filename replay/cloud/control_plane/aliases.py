@@ -13,6 +13,15 @@ def additional_weights(routing_config: dict[str, Any] | None) -> dict[str, float
     return {str(version): float(weight) for version, weight in weights.items()}
 
 
+def check_name(name: str) -> None:
+    """Refuse a name that could be a version's. Raises InvalidParameterValueException."""
+    if name.isdigit():
+        raise InvalidParameterValueException(
+            f"1 validation error detected: Value '{name}' at 'name' failed to satisfy constraint: Member must satisfy "
+            "regular expression pattern: (?!^[0-9]+$)([a-zA-Z0-9-_]+)"
+        )
+
+
 def check_routing(function_version: str, routing_config: dict[str, Any] | None, versions: set[str]) -> None:
     """Refuse a routing configuration that Lambda refuses.
 

@@ -24,7 +24,7 @@ from moto.awslambda.models import LambdaAlias, LambdaBackend, LambdaFunction
 from moto.awslambda.policy import Policy
 from moto.awslambda.responses import LambdaResponse
 
-from replay.cloud.control_plane.aliases import additional_weights, check_routing
+from replay.cloud.control_plane.aliases import additional_weights, check_name, check_routing
 from replay.cloud.control_plane.extension import addresses
 from replay.cloud.control_plane.function_urls import FunctionUrl, FunctionUrls
 from replay.cloud.control_plane.functions import DeployedFunction, new_revision
@@ -242,11 +242,15 @@ class ExtendedLambdaBackend(LambdaBackend):
     def create_alias(
         self, name: str, function_name: str, function_version: str, description: str, routing_config: Any
     ) -> LambdaAlias:
-        """Create an alias, its routing checked."""
+        """Create an alias, its name and routing checked."""
         with self.lock:
+            function = self._latest(function_name)
+            check_name(name)
+            if (function.function_name, name) in self._splits:
+                raise ConflictError(f"Alias already exists: {function.function_arn}:{name}")
             check_routing(function_version, routing_config, self._versions(function_name))
             alias = super().create_alias(name, function_name, function_version, description, routing_config)
-            self._remember_split(self.get_function(function_name).function_name, alias)
+            self._remember_split(function.function_name, alias)
             return alias
 
     def update_alias(

@@ -96,6 +96,18 @@ def test_an_alias_of_latest_cannot_be_split(client: Any, function: str) -> None:
         )
 
 
+def test_an_alias_is_made_once(client: Any, function: str, alias: str) -> None:
+    with pytest.raises(client.exceptions.ResourceConflictException, match=f"Alias already exists: .*:{alias}"):
+        client.create_alias(FunctionName=function, Name=alias, FunctionVersion="2")
+    assert client.get_alias(FunctionName=function, Name=alias)["FunctionVersion"] == "1"
+
+
+def test_an_alias_is_no_number(client: Any, function: str) -> None:
+    # It would be taken for a version.
+    with pytest.raises(client.exceptions.InvalidParameterValueException, match="'77' at 'name'"):
+        client.create_alias(FunctionName=function, Name="77", FunctionVersion="1")
+
+
 def test_two_shifters_do_not_overwrite_each_other(client: Any, function: str, alias: str) -> None:
     seen = client.get_alias(FunctionName=function, Name=alias)["RevisionId"]
     first = client.update_alias(FunctionName=function, Name=alias, RoutingConfig=weights(v2=0.1), RevisionId=seen)
