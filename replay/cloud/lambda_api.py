@@ -23,6 +23,7 @@ from replay.cloud.lambda_plane.invocation import (
 )
 from replay.cloud.lambda_plane.plane import LambdaPlane
 from replay.cloud.lambda_plane.ports import UnknownFunctionError
+from replay.errors import LocalCloudError
 
 INVOKE_PATH: Final = re.compile(r"/2015-03-31/functions/(?P<function>[^/]+)/invocations/?")
 
@@ -72,6 +73,8 @@ class InvokeApi:
             return answer
         except InvalidRequestError as error:
             return aws_error(400, "InvalidRequestContentException", str(error), _id(), {"Type": "User"})
+        except LocalCloudError as error:  # the data plane has broken down, and says what to do
+            return aws_error(500, "ServiceException", str(error), _id(), {"Type": "Service"})
         return _answer(invocation) if sink is None or invocation.status_code != 200 else await sink.finish(invocation)
 
     async def stream(self, request: web.BaseRequest, function: str) -> web.StreamResponse:

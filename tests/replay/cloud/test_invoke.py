@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import os
+import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -188,3 +190,19 @@ def test_a_large_upload_does_not_wait_for_permission(cloud: LocalCloud) -> None:
 
     assert time.perf_counter() - started < 0.9
     assert s3.get_object(Bucket="uploads", Key="big")["Body"].read() == b"x" * 2_000_000
+
+
+def test_a_cloud_whose_helper_process_has_died_says_so() -> None:
+    with LocalCloud() as own:
+        client = own.client("lambda")
+        name = deploy(own, "import os\n\ndef handler(event, context):\n    return os.getppid()\n")
+        os.kill(int(client.invoke(FunctionName=name)["Payload"].read()), signal.SIGKILL)
+
+        def refusal() -> str:
+            try:
+                client.invoke(FunctionName=name)
+            except client.exceptions.ServiceException as error:
+                return str(error)
+            return ""
+
+        assert "start it again" in eventually(refusal)
