@@ -91,7 +91,15 @@ class ForkServer:
 
     def _spawn(self, frame: dict[str, Any], descriptors: list[int]) -> None:
         server = os.getpid()
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError as error:  # no more processes, or no memory: that start fails, those that run go on
+            with contextlib.suppress(OSError):
+                os.write(descriptors[0], f"cannot start a process: {error.strerror}\n".encode())
+            for descriptor in descriptors:
+                os.close(descriptor)
+            self._report({"event": "exited", "id": frame["id"], "status": _EXEC_FAILED << 8})
+            return
         if pid == 0:
             code = _EXEC_FAILED
             try:
