@@ -26,6 +26,8 @@ START_DEADLINE_S: Final = 60.0
 """How long a server may take to listen. It takes 2 s on an idle machine; this allows for one that is busy."""
 STOP_DEADLINE_S: Final = 15.0
 LOG_NAME: Final = "server.log"
+STAY: Final = b"stay\n"
+"""What a detached server is told on its standard input before that ends."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +54,8 @@ def start_server(config: CloudConfig, folder: Path, *, detached: bool = False, t
     folder
         Where its log lies, and what its functions are unpacked to.
     detached
-        Whether it outlives this process. Otherwise it ends when this process does, however that ends: its standard
-        input is a pipe from here, and it leaves at the pipe's end.
+        Whether it can outlive this process: from :func:`let_go` on. Otherwise, and until then, it ends when this
+        process does, however that ends: its standard input is a pipe from here, and it leaves at the pipe's end.
     temporary
         Whether it removes ``folder`` when it ends, for the case that nobody else is there to do it.
 
@@ -82,8 +84,6 @@ def start_server(config: CloudConfig, folder: Path, *, detached: bool = False, t
         with suppress(BrokenPipeError):
             stdin.write(config.to_json().encode() + b"\n")
             stdin.flush()
-        if detached:
-            stdin.close()
         port = _await_port(process, stdout, log)
         running = Running(process, port, log)
         _await_health(running)
@@ -112,6 +112,9 @@ def stop_process(process: subprocess.Popen[bytes]) -> None:
 
 def let_go(process: subprocess.Popen[bytes]) -> None:
     """Stop looking after a detached server: it ends by :func:`replay.cloud.named.down`, not with this process."""
+    with suppress(OSError):
+        cast("IO[bytes]", process.stdin).write(STAY)
+        cast("IO[bytes]", process.stdin).flush()
     for pipe in (process.stdin, process.stdout):
         if pipe is not None:
             pipe.close()

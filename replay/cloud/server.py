@@ -39,6 +39,7 @@ from replay.cloud.gateway.http_api import Gateway
 from replay.cloud.lambda_api import INVOKE_PATH, STREAM_PATH, InvokeApi
 from replay.cloud.lambda_plane.plane import LambdaPlane
 from replay.cloud.lambda_plane.settings import RECORDED_INIT_MS, PlaneSettings
+from replay.cloud.launcher import STAY
 from replay.cloud.precise_loop import new_event_loop
 from replay.cloud.service_faults import FaultyServices
 from replay.errors import InputError, ReplayError
@@ -171,8 +172,7 @@ async def serve(config: CloudConfig, folder: Path, *, detached: bool) -> None:
         server = Server(config, f"http://127.0.0.1:{port}", work_dir)
         ending = asyncio.Event()
         _end_on_signals(ending)
-        if not detached:
-            _end_with_parent(ending)
+        _end_with_parent(ending, may_stay=detached)
         await server.start()
         runner = web.ServerRunner(
             # The client that opened a connection closes it: no race between our closing it and its next request.
@@ -216,15 +216,21 @@ def _end_on_signals(ending: asyncio.Event) -> None:
         loop.add_signal_handler(number, ending.set)
 
 
-def _end_with_parent(ending: asyncio.Event) -> None:
-    """End when standard input does: the parent holds its other end, and lets go however it dies."""
+def _end_with_parent(ending: asyncio.Event, *, may_stay: bool) -> None:
+    """End when standard input does: the parent holds its other end, and lets go however it dies.
+
+    A server that may stay does so once it is told to.
+    """
     loop = asyncio.get_running_loop()
     descriptor = sys.stdin.fileno()
 
     def readable() -> None:
-        if not os.read(descriptor, 4_096):
+        read = os.read(descriptor, 4_096)
+        if not read:
             loop.remove_reader(descriptor)
             ending.set()
+        elif may_stay and read.startswith(STAY):
+            loop.remove_reader(descriptor)
 
     loop.add_reader(descriptor, readable)
 
@@ -256,7 +262,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, required=True, help="where to unpack functions")
     parser.add_argument("--temporary", action="store_true", help="remove the folder at the end")
-    parser.add_argument("--detached", action="store_true", help="stay when standard input ends")
+    parser.add_argument("--detached", action="store_true", help="stay, once told to, when standard input ends")
     options = parser.parse_args()
     try:
         config = CloudConfig.from_json(_read_line())

@@ -99,6 +99,26 @@ def test_killing_the_parent_ends_the_cloud(temporary: Path) -> None:
             parent.stdout.close()
 
 
+def test_a_command_killed_before_its_cloud_is_written_down_leaves_none(tmp_path: Path) -> None:
+    script = textwrap.dedent(
+        f"""
+        import os
+        from pathlib import Path
+        from replay.cloud import CloudConfig
+        from replay.cloud.launcher import start_server
+        print(start_server(CloudConfig(), Path({str(tmp_path)!r}), detached=True).process.pid, flush=True)
+        os._exit(9)
+        """
+    )
+    parent = subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, check=False)
+    server = int(parent.stdout)
+    try:
+        eventually(lambda: not alive(server))
+    finally:
+        if alive(server):
+            os.kill(server, signal.SIGTERM)
+
+
 def test_killing_the_server_leaves_no_environment(temporary: Path) -> None:
     cloud = LocalCloud()
     cloud.start()
