@@ -361,7 +361,8 @@ class LambdaPlane:
                     self._clock(), outcome.init_ms, "init", outcome.status, outcome.failure.error_type
                 )
                 environment.log(line)
-        except LocalCloudError:
+        except (LocalCloudError, OSError) as error:
+            environment.log(f"cannot start a process: {error}")
             return None
         finally:
             if failed:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 from collections.abc import Awaitable, Callable
@@ -10,6 +11,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from replay.cloud.lambda_plane.invocation import ProvisioningRefusedError, ThrottledError
+from replay.cloud.lambda_plane.runtime_api import RuntimeApi
 from tests.replay.cloud.lambda_plane.conftest import World
 from tests.replay.cloud.lambda_plane.support import process_runs
 
@@ -88,6 +90,21 @@ async def test_an_init_failure_fails_it_with_the_reason(world: World) -> None:
     assert (status.available, status.reason) == (0, "FUNCTION_ERROR_INIT_FAILURE")
     await world.plane.flush()
     assert any(line.startswith("INIT_REPORT") and "Status: error" in line for line in world.logs.lines("f"))
+
+
+async def test_a_start_that_the_system_refuses_fails_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def refuse(_: RuntimeApi) -> str:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(RuntimeApi, "open", refuse)
+    world.catalog.deploy("f", SOURCE, version="1")
+    world.plane.provision("f", "1", 2)
+
+    def failed() -> bool:
+        status = world.plane.provisioned("f", "1")
+        return status is not None and status.status == "FAILED"
+
+    await world.until(failed)
 
 
 async def test_the_count_goes_up_and_down_and_away(world: World) -> None:
