@@ -15,6 +15,7 @@ One thing differs: environments share this machine's ports, so each gets a port 
 
 from __future__ import annotations
 
+import fcntl
 import os
 import socket
 import sys
@@ -25,16 +26,27 @@ _PORTS = range(20_000, 32_000)
 """Below those that systems give to outgoing connections: one of these could take a port before the application does."""
 
 
+_CLAIMS = f"/tmp/tailcast-ports-{os.getuid()}"  # noqa: S108  (one place for all clouds of this user; it holds locks alone)
+
+
 def free_port() -> int:
-    """Give a port that nobody listens on."""
+    """Give a port that nobody listens on, and that no other adapter is given while this process lives.
+
+    The application listens some time later; two that were given one port would answer each other's requests.
+    """
+    os.makedirs(_CLAIMS, 0o700, exist_ok=True)  # noqa: PTH103  (importing pathlib takes longer)
     while True:
         port = _PORTS[int.from_bytes(os.urandom(4), "big") % len(_PORTS)]
-        with socket.socket() as probe:
-            try:
+        claim = os.open(f"{_CLAIMS}/{port}", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            # Kept open on purpose; an application that this process becomes does not inherit it, the adapter does.
+            fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with socket.socket() as probe:
                 probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
+        except OSError:
+            os.close(claim)
+            continue
+        return port
 
 
 def become_application(handler: str) -> int:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import subprocess
+import sys
 import textwrap
 import zipfile
 from collections.abc import Callable
@@ -274,3 +276,19 @@ async def test_an_init_that_takes_too_long_is_done_again_within_the_invocation(m
     invocation = await ask(world, {}, sink)
     assert invocation.function_error is None, invocation.payload
     assert sink.body == b"first last"
+
+
+def test_no_two_adapters_are_given_one_port() -> None:
+    """The application listens only some time after its port was chosen."""
+    ask = (
+        "from replay.cloud.lambda_plane.guest import web_adapter as w; w._PORTS = range(31_500, 31_520); "
+        "print(w.free_port(), flush=True); input()"
+    )
+    running = [
+        subprocess.Popen([sys.executable, "-c", ask], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for _ in range(12)
+    ]
+    ports = [one.stdout.readline() for one in running if one.stdout is not None]
+    for one in running:
+        one.communicate("\n", timeout=30)
+    assert len(set(ports)) == 12
