@@ -250,6 +250,8 @@ def prepare(
         fits[name].prepare(timeline.steps_start_s - zero_s, timeline.end_s - zero_s)
         for name, zero_s in zip(names, timeline.recorded_at_s, strict=True)
     ]
+    # What is planned for a time is planned for the rollout's, which begins after the history.
+    platform = platform.delayed(timeline.steps_start_s)
     names_of_metrics = (*METRICS, *metrics)
     metrics_for(names_of_metrics)  # an unknown one is told before anything runs
     runs = Runs(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from simulator.checks import above, at_least
@@ -57,8 +57,8 @@ class VersionSettings:
     concurrency_limit
         Most requests of this version at one time, None for no limit of its own.
     provisioned_changes
-        How many environments are asked for later, in order of time. Added ones serve ``provisioning_s`` of the platform
-        later, removed ones end when they are free.
+        How many environments are asked for later, in order of time; a forecast counts it from its first step. Added
+        ones serve ``provisioning_s`` of the platform later, removed ones end when they are free.
     target_tracking
         Lets their number follow the load; not together with ``provisioned_changes``.
     model
@@ -229,6 +229,19 @@ class Platform:
                 f"versions.{name}.model.max_tokens={call.max_tokens} is above the quota's "
                 f"tokens_per_minute={quota.tokens_per_minute:g}: no call could ever run; lower it"
             )
+
+    def delayed(self, by_s: float) -> Platform:
+        """Give the platform with its scheduled changes that much later."""
+        versions = {
+            name: replace(
+                one,
+                provisioned_changes=tuple(
+                    replace(change, at_s=change.at_s + by_s) for change in one.provisioned_changes
+                ),
+            )
+            for name, one in self.versions.items()
+        }
+        return replace(self, versions=versions)
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -16,6 +16,8 @@ under the field's name without it (``timeout: 30s``, ``refusal: 20ms``), or as a
     quotas:
       haiku: {requests_per_minute: 200, tokens_per_minute: 100000, output_burndown: 5}
     client: {timeout: 25s, max_attempts: 3, retry_on: [throttled], budget: {capacity: 50}}
+
+A forecast counts ``at`` from its first step.
 """
 
 from __future__ import annotations

@@ -140,6 +140,7 @@ def run_batch(sweep: Sweep, batch: int) -> list[dict[str, Any]]:
     platforms = [platform_of(question.platform, scenario) for scenario in scenarios]
     timelines = [_timeline(question, scenario, platforms[0], keep_alive) for scenario in scenarios]
     rollouts = [timeline.rollout() for timeline in timelines]
+    platforms = [one.delayed(timeline.steps_start_s) for one, timeline in zip(platforms, timelines, strict=True)]
     costs = _costs(sweep, first)
     services = _services(sweep, timelines[0], first)
     simulate = engine()

@@ -18,7 +18,8 @@ from simulator.forecast import Forecast, forecast, rows_of, verdict
 from simulator.importers import import_trace
 from simulator.keep_alive import fit_keep_alive
 from simulator.objective import parse_objective
-from simulator.platform import Platform
+from simulator.platform import Platform, VersionSettings
+from simulator.provisioned import ProvisionedChange
 from simulator.timeline import PlannedStep
 from simulator.trace import Trace, TraceMetadata
 from tests.simulator.worlds import Recorded, World, wandering
@@ -42,6 +43,28 @@ def found(recorded: Recorded) -> Forecast:
         prices=load_prices(),
         objectives=[parse_objective("p99.9 < 30 s"), parse_objective("mean < 1 ms"), parse_objective("p50 < 500 ms")],
     )
+
+
+def test_a_scheduled_change_counts_from_the_first_step(recorded: Recorded) -> None:
+    """Before it there is the history of the recordings, in which it would be over long since."""
+    platform = Platform(
+        versions={
+            "baseline": VersionSettings(provisioned_changes=(ProvisionedChange(60.0, 50),)),
+            "optimized": VersionSettings(),
+        },
+        keep_alive_s=0.5,
+        provisioning_s=10.0,
+    )
+    steps = [PlannedStep("before", 0.0, poisson(2.0, 60.0)), PlannedStep("after", 0.0, poisson(2.0, 60.0), 15.0)]
+    found = forecast(recorded.baseline, recorded.candidate, steps, platform, replications=40)
+    cold = {
+        figure.step: figure.estimate
+        for figure in found.figures
+        if figure.metric == "cold_share" and figure.variant == "all"
+    }
+    assert cold["before"] is not None
+    assert cold["before"] > 0.2
+    assert cold["after"] == 0.0
 
 
 def test_every_step_and_variant_has_every_figure(found: Forecast) -> None:
