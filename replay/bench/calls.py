@@ -67,7 +67,7 @@ class LiveCaller:
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
-        self._pool = ConnectionPool(endpoint.read_timeout_s)
+        self._pool = ConnectionPool(endpoint.read_timeout_s, endpoint.connect_timeout_s)
         self._converse = ConverseCaller(endpoint, self._pool)
         self._direct: dict[str, Address] = {}
 

@@ -35,6 +35,8 @@ from simulator.quantiles import CONFIDENCE, FloatArray
 
 _OTHER_LENGTH: Final = 1.5
 """A prompt this many times as long as another one was meant to be longer."""
+_SLOPES_OF: Final = 2_000
+"""Requests whose slopes are taken, chosen by the run's seed: all pairs of them fill an array of 32 MB."""
 
 
 @dataclass(frozen=True)
@@ -159,9 +161,12 @@ def _prefill(target: str, reference: Cell, cells: Mapping[Cell, Sequence[Measure
     # Prompts of one length still differ by a few tokens, and a slope over those is chance; a replayed trace's do not.
     if not tokens or max(tokens) <= min(tokens) * (1.0 if len(asked) > 1 else _OTHER_LENGTH):
         return Part(target, "prefill", None, "add a second length: --input-tokens 200,2000")
-    slope, _, low, high = theilslopes(times, tokens, CONFIDENCE)
+    shuffled = np.random.default_rng(run.seed).permutation(len(tokens))
+    ends = [int(np.argmin(tokens)), int(np.argmax(tokens))]  # so that there are two lengths in any case
+    chosen = np.unique(np.append(shuffled[:_SLOPES_OF], ends))
+    slope, _, low, high = theilslopes(np.array(times)[chosen], np.array(tokens)[chosen], CONFIDENCE)
     typical = float(np.median([m.input_tokens for m in cells[reference] if m.input_tokens is not None]))
-    estimate = Estimate(float(slope) * typical, float(low) * typical, float(high) * typical, len(tokens))
+    estimate = Estimate(float(slope) * typical, float(low) * typical, float(high) * typical, chosen.size)
     return Part(target, "prefill", estimate, f"{slope:.3f} ms a token x {typical:.0f} tokens")
 
 

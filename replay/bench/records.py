@@ -274,9 +274,12 @@ def traces(run: Run) -> dict[str, Trace]:
             models={target: model.price_model or model.model_id},
             notes={"arm": arm, "load": load},
         )
-        found[file_name(target, arm, load)] = make_trace(
-            _trace_frame(rows, is_model=model.kind == "bedrock"), metadata, origin=target
-        )
+        name = unused = file_name(target, arm, load)
+        # Labels that differ in other characters alone would lie over each other.
+        number = 2
+        while unused in found:
+            unused, number = f"{name}-{number}", number + 1
+        found[unused] = make_trace(_trace_frame(rows, is_model=model.kind == "bedrock"), metadata, origin=target)
     return found
 
 

@@ -50,6 +50,9 @@ class Connection:
     port: int
     tls: ssl.SSLContext | None
     timeout_s: float
+    """How long an answer may be silent."""
+    connect_timeout_s: float
+    """How long each step of opening it may take: TCP, a proxy's tunnel, TLS."""
     aborted: bool = False
     """It was broken on purpose."""
     _http: _HeldHttp | _HeldHttps | None = None
@@ -74,6 +77,7 @@ class Connection:
         except BaseException:
             self.close()  # a handshake that failed leaves a socket behind that looks open
             raise
+        http_.sock.settimeout(self.timeout_s)
         moments.connected_s = time.perf_counter()
         moments.tcp_connected_s = http_.tcp_connected_s if self.tls else moments.connected_s
 
@@ -105,11 +109,11 @@ class Connection:
     def _made(self) -> _HeldHttp | _HeldHttps:
         if self._http is None:
             plain = self.tls is None
-            self._http = _HeldHttp(self.host, self.port, timeout=self.timeout_s) if plain else self._made_tls()
+            self._http = _HeldHttp(self.host, self.port, timeout=self.connect_timeout_s) if plain else self._made_tls()
         return self._http
 
     def _made_tls(self) -> _HeldHttps:
-        made = _HeldHttps(self.host, self.port, timeout=self.timeout_s, context=self.tls)
+        made = _HeldHttps(self.host, self.port, timeout=self.connect_timeout_s, context=self.tls)
         proxy = _proxy(self.host)
         if proxy is not None:
             made.host, made.port = proxy
@@ -174,6 +178,7 @@ class ConnectionPool:
     """Connections that stand and are idle, the last used first; and all that are in use, so that they can be broken."""
 
     timeout_s: float = 60.0
+    connect_timeout_s: float = 10.0
     verify: str | None = None
     """File of trusted certificates; None: those that botocore brings."""
     _idle: dict[tuple[str, int], list[Connection]] = field(default_factory=dict)
@@ -240,7 +245,7 @@ class ConnectionPool:
             bundle = self.verify if isinstance(self.verify, str) else get_cert_path(True)
             self._tls = ssl.create_default_context(cafile=bundle)
             self._tls.sslsocket_class = ArrivalTlsSocket
-        return Connection(host, port, self._tls if secure else None, self.timeout_s)
+        return Connection(host, port, self._tls if secure else None, self.timeout_s, self.connect_timeout_s)
 
 
 class _Held:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import tracemalloc
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from replay.bench.across import compare_runs
 from replay.bench.arms import Arm
 from replay.bench.floor import Part, decompose
 from replay.bench.plots import write_plots
-from replay.bench.records import Measurement, Run, arm_labels
+from replay.bench.records import Measurement, Run, arm_labels, traces
 from replay.bench.report import markdown
 from replay.bench.summary import summarise, to_json
 from replay.bench.targets import Target
@@ -140,6 +141,30 @@ def test_a_run_of_cold_connections_only_is_told_to_add_reused_ones() -> None:
     rows = tuple(m for m in whole.measurements if m.cell == ("profile", label, LOADS[0]))
     run = replace(whole, arms={label: ARMS[label]}, loads=LOADS[:1], targets=TARGETS[:1], measurements=rows)
     assert "reused" in parts_of(run, "profile")["connection"].how
+
+
+def test_the_slope_of_a_long_run_is_taken_in_bounded_memory() -> None:
+    """All pairs of ten thousand requests would be gigabytes."""
+    run = make_run(2_600)
+    tracemalloc.start()
+    try:
+        part = parts_of(run, "profile")["prefill"]
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert part.estimate is not None
+    assert part.estimate.holds(100)
+    assert part.estimate.samples <= 2_002
+    assert peak_bytes < 400e6
+
+
+def test_cells_whose_labels_differ_in_odd_characters_have_a_trace_each() -> None:
+    targets = (Target("m", "us-east-1", "a/b"), Target("m", "us-east-1", "a:b"), Target("m", "us-east-1", "a-b"))
+    row = make_run(1).measurements[0]
+    rows = tuple(replace(row, target=target.label) for target in targets)
+    found = traces(replace(make_run(1), targets=targets, measurements=rows))
+    assert len(found) == 3
+    assert sorted(trace.frame["variant"][0] for trace in found.values()) == ["a-b", "a/b", "a:b"]
 
 
 def test_prompts_of_one_length_give_no_prefill_though_their_tokens_differ() -> None:

@@ -133,6 +133,16 @@ def test_a_connection_whose_handshake_failed_is_not_kept() -> None:
         thread.join(10)
 
 
+def test_a_server_that_accepts_and_says_nothing_is_given_up_when_connecting_may_take_no_longer() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        target = Target(f"https://127.0.0.1:{listening.getsockname()[1]}/x", "us-east-1")
+        caller = LiveCaller(Endpoint(connect_timeout_s=0.5, read_timeout_s=60))
+        caller.prepare(target)
+        began_s = time.perf_counter()
+        assert "timed out" in (caller.open_connection(target) or "")
+        assert time.perf_counter() - began_s < 20
+
+
 def test_a_moment_of_the_wall_clock_is_found_on_the_other_clock() -> None:
     before_s = time.perf_counter()
     found = on_perf_counter(time.time_ns())
