@@ -7,6 +7,7 @@ checks its hash.
 
 from __future__ import annotations
 
+import argparse
 import os
 import shutil
 import subprocess
@@ -83,7 +84,15 @@ def check_all(binary: Path, environment: dict[str, str], wanted: Sequence[Path])
 
 
 def main() -> int:
-    """Run all checks."""
+    """Run the checks of the folders that are named, or all."""
+    parser = argparse.ArgumentParser(description="terraform fmt, validate and test, as `make test` runs them.")
+    parser.add_argument("folder", nargs="*", help="such as modules/http_api; without any, all are checked")
+    names = parser.parse_args().folder
+    known = {str(folder.relative_to(PROJECT / "terraform")): folder for folder in folders()}
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        parser.error(f"{unknown[0]}: no folder of terraform/ with code; there are {', '.join(sorted(known))}")
+    wanted = [known[name] for name in names] or folders()
     try:
         binary = find_terraform(PROJECT)
         configuration = configuration_for(PROJECT, PROJECT / "build" / "terraform-check" / "terraform.rc")
@@ -97,7 +106,7 @@ def main() -> int:
             "AWS_SECRET_ACCESS_KEY": "none",
             "AWS_EC2_METADATA_DISABLED": "true",
         }
-        check_all(binary, environment, folders())
+        check_all(binary, environment, wanted)
     except ReplayError as error:
         print(f"error: {error}", file=sys.stderr)
         return 4

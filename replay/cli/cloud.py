@@ -14,7 +14,7 @@ import click
 from replay.cloud import named
 from replay.cloud.config import INIT_MODES, CloudConfig, read_config
 from replay.cloud.launcher import start_server, stop_process
-from replay.errors import LocalCloudError
+from replay.errors import InputError, LocalCloudError
 
 _NAME = click.option("--name", default="default", show_default=True, help="Which cloud; several may run side by side.")
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -127,6 +127,12 @@ def _show(item: named.NamedCloud, as_json: bool) -> None:
 
 def _foreground(name: str, config: CloudConfig, as_json: bool) -> None:
     """Run a cloud until this command is told to end."""
+    known = named.find(name)
+    if known is not None and known.running:
+        raise InputError(
+            f"cloud {name!r} runs already, at {known.endpoint_url}; end it (tailcast cloud down --name {name}), or "
+            "give another --name"
+        )
     folder = config.state_dir or named.STATE_DIR / name
     running = start_server(config, folder)
     try:

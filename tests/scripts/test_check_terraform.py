@@ -9,7 +9,7 @@ import pytest
 
 from replay.errors import DeployError
 from replay.terraform.shared_provider import shared_provider
-from scripts.check_terraform import folders
+from scripts.check_terraform import folders, main
 
 
 def test_the_folders_with_the_longest_tests_come_first_and_none_is_missing(project: Path) -> None:
@@ -18,6 +18,16 @@ def test_the_folders_with_the_longest_tests_come_first_and_none_is_missing(proje
     assert len(found) == len(list((project / "terraform").glob("*/*/main.tf")))
     sizes = [sum(test.stat().st_size for test in path.glob("tests/*.hcl")) for path in found]
     assert sizes == sorted(sizes, reverse=True)
+
+
+def test_a_folder_that_is_none_is_bad_usage(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["check_terraform", "modules/moon"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert "modules/moon: no folder of terraform/ with code; there are environments/dev" in capsys.readouterr().err
 
 
 def test_a_provider_that_does_not_start_is_one_line(tmp_path: Path) -> None:

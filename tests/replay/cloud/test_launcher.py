@@ -219,10 +219,25 @@ def test_foreground_ends_with_the_command(here: Path) -> None:
         process.communicate()
 
 
+def test_foreground_leaves_a_cloud_of_its_name_alone(here: Path) -> None:
+    run("up", "--name", "one")
+    try:
+        known = named.find("one")
+        assert known is not None
+        before = Path(known.log).read_text()
+        result = run("up", "--name", "one", "--foreground")
+        assert result.exit_code == 2
+        assert "cloud 'one' runs already, at http://127.0.0.1:" in result.stderr
+        assert Path(known.log).read_text().startswith(before)
+    finally:
+        run("down", "--name", "one")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["up", "--name", "A B"], "cloud name 'A B'"),
+        (["up", "--name", "A B", "--foreground"], "cloud name 'A B'"),
         (["up", "--config", "none.toml"], "none.toml: no such cloud config file"),
     ],
 )
