@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
@@ -14,7 +15,8 @@ from simulator.arrivals import ArrivalPlan
 from simulator.cost import Prices, provisioned_idle_usd_per_hour
 from simulator.errors import ParameterError
 from simulator.figures import ALL
-from simulator.forecast import Forecast, chance_json, forecast, rows_of, verdict
+from simulator.fitted import Fitted, fit_recordings, rows_of
+from simulator.forecast import Forecast, chance_json, forecast, verdict
 from simulator.keep_alive import KeepAliveFit
 from simulator.objective import Objective, Verdict
 from simulator.parallel import Workers
@@ -141,6 +143,14 @@ class Question:
     seed: int
     workers: Workers | None = None
 
+    @cached_property
+    def fitted(self) -> Fitted:
+        """What the recordings say, the same for every forecast that is asked for."""
+        baseline, candidate = self.traces.values()
+        return fit_recordings(
+            baseline, candidate, tuple(self.traces), prices=self.prices, architecture=self.architecture
+        )
+
     def ask(self, variant: str, provisioned: int, *, timeout_s: float | None = None) -> Forecast:
         """Forecast all of the traffic on one version with so much provisioned concurrency, after as much before."""
         names = list(self.traces)
@@ -168,6 +178,7 @@ class Question:
             objectives=self.objectives,
             extra_metrics=("p99.9_ms",),
             workers=self.workers,
+            fitted=self.fitted,
         )
 
 

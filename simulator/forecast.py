@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-import polars as pl
 
 from simulator.errors import ParameterError
 from simulator.figures import ALL, METRICS, QUANTILE_METRICS, Figure, Latency
+from simulator.fitted import Fitted, check_two, fit_recordings
 from simulator.keep_alive import KeepAliveFit
 from simulator.objective import Objective, Verdict
 from simulator.parallel import Workers
@@ -25,14 +25,14 @@ from simulator.platform import Platform
 from simulator.quantiles import CONFIDENCE, FloatArray, interval, samples_to_bound
 from simulator.replication import WHOLE, CostModel, metrics_for
 from simulator.runs import Progress, Runs, replicate
-from simulator.service import ServiceFit, fit_services
+from simulator.service import ServiceFit
 from simulator.timeline import PlannedStep, Timeline, make_timeline, memory_of
 from simulator.trace import Trace
 
 if TYPE_CHECKING:
     from simulator.cost import Prices
 
-__all__ = ["DEFAULT_REPLICATIONS", "Forecast", "PlannedStep", "Progress", "forecast", "rows_of"]
+__all__ = ["DEFAULT_REPLICATIONS", "Forecast", "PlannedStep", "Progress", "forecast"]
 
 DEFAULT_REPLICATIONS: Final = 400
 """Enough for each end of a 95 % interval to rest on ten replications."""
@@ -143,6 +143,7 @@ def forecast(
     extra_metrics: Sequence[str] = (),
     progress: Progress | None = None,
     workers: Workers | None = None,
+    fitted: Fitted | None = None,
 ) -> Forecast:
     """Forecast each of ``steps``.
 
@@ -173,6 +174,9 @@ def forecast(
         Called after each replication.
     workers
         Who runs the replications; None: this process. The forecast is the same whoever does.
+    fitted
+        What :func:`fit_recordings` gave of the same recordings, prices and architecture, for whoever forecasts several
+        times; None: they are fitted here.
 
     Raises
     ------
@@ -191,6 +195,7 @@ def forecast(
         prices=prices,
         architecture=architecture,
         metrics=(*extra_metrics, *(metric_name(objective) for objective in objectives)),
+        fitted=fitted,
     )
     runs, fits = prepared.runs, prepared.fits
     samples, requests = replicate(runs, workers, progress)
@@ -227,6 +232,7 @@ def prepare(
     prices: Prices | None = None,
     architecture: str = "x86_64",
     metrics: Sequence[str] = (),
+    fitted: Fitted | None = None,
 ) -> Prepared:
     """Fit everything that :func:`forecast` runs; parameters and errors are its own.
 
@@ -234,15 +240,12 @@ def prepare(
     """
     if replications < MIN_REPLICATIONS:
         raise ParameterError(f"replications={replications!r} must be {MIN_REPLICATIONS} or more for a 95 % interval")
-    if len(platform.versions) != 2:
-        raise ParameterError(f"the platform has {len(platform.versions)} version(s); a rollout is between two")
+    check_two(platform.names)
     if any(step.label == WHOLE for step in steps):
         raise ParameterError(f"a step is called {WHOLE!r}, which stands for all steps together; give it another name")
     names = platform.names
-    traces = {names[0]: rows_of(baseline, names[0]), names[1]: rows_of(candidate, names[1])}
-    latency = shared_latency(traces)
-    costs = CostModel.fit(traces, prices, architecture)
-    fits = fit_services(traces, latency=latency, token_usd=costs.token_usd)
+    fitted = fitted or fit_recordings(baseline, candidate, names, prices=prices, architecture=architecture)
+    traces, fits = fitted.traces, fitted.fits
     timeline = make_timeline(
         traces[names[0]], traces[names[1]], steps, history, memory_s=memory_of(platform, keep_alive)
     )
@@ -258,35 +261,13 @@ def prepare(
         timeline=timeline,
         services=tuple(services),
         platform=platform,
-        costs=costs,
+        costs=fitted.costs,
         metrics=names_of_metrics,
         keep_alive=keep_alive,
         seed=seed,
         replications=replications,
     )
-    return Prepared(runs, fits, latency)
-
-
-def rows_of(trace: Trace, variant: str) -> Trace:
-    """Give the rows of ``variant``; a trace of one variant only, or of none named, is taken whole.
-
-    Raises
-    ------
-    ParameterError
-        The trace names several variants, and this is none of them.
-    """
-    found = trace.variants()
-    if variant in found:
-        return trace.select(pl.col("variant") == variant) if len(found) > 1 else trace
-    if len(found) <= 1:
-        return trace
-    raise ParameterError(f"the trace has no variant {variant!r}; it has {', '.join(found)}")
-
-
-def shared_latency(traces: Mapping[str, Trace]) -> Latency:
-    """Give the latency that a forecast of ``traces`` is of: what the caller saw, where most rows of each have it."""
-    seen = [trace.frame["client_ms"].is_not_null().mean() or 0.0 for trace in traces.values()]
-    return "client_ms" if all(float(share) >= 0.5 for share in seen) else "execution_ms"  # type: ignore[arg-type]
+    return Prepared(runs, fits, fitted.latency)
 
 
 def _figures(

@@ -11,6 +11,7 @@ import numpy as np
 
 from simulator.arrivals import poisson
 from simulator.figures import ALL, QUANTILE_METRICS
+from simulator.fitted import Fitted
 from simulator.forecast import MIN_REPLICATIONS, Forecast, chance_json, forecast, metric_name, verdict
 from simulator.keep_alive import KeepAliveFit
 from simulator.objective import Objective, Verdict
@@ -233,8 +234,11 @@ def burst_amplification(
     replications: int,
     keep_alive: KeepAliveFit | None,
     workers: Workers | None = None,
+    fitted: Fitted | None = None,
 ) -> Spread:
     """Forecast a minute at ``rate_rps`` and then one at ``factor`` times that; give the ratio of their p99.
+
+    Recordings, platform, keep-alive and ``fitted`` are as of :func:`~simulator.forecast.forecast`.
 
     The minute is shortened where the rate is so high that the burst would hold more than a few thousand requests.
     """
@@ -252,6 +256,7 @@ def burst_amplification(
         seed=seed,
         keep_alive=keep_alive,
         workers=workers,
+        fitted=fitted,
     )
     usual, burst = (found.samples[label, ALL, "p99_ms"] for label in ("usual", "burst"))
     # A quiet minute may hold no request at all.

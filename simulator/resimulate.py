@@ -8,7 +8,7 @@ from simulator.arrivals import ArrivalPlan
 from simulator.draws import Randomness, Use
 from simulator.engine.select import engine
 from simulator.figures import Latency
-from simulator.forecast import rows_of
+from simulator.fitted import rows_of
 from simulator.keep_alive import fit_keep_alive
 from simulator.platform import BASELINE, Platform, VersionSettings
 from simulator.rollout import Rollout, Stage

@@ -18,7 +18,8 @@ from simulator.cli.workers import scheduler_option, workers_for, workers_option
 from simulator.cost import ARCHITECTURES, load_prices
 from simulator.errors import ParameterError
 from simulator.files import write_text
-from simulator.forecast import DEFAULT_REPLICATIONS, forecast, prepare, rows_of
+from simulator.fitted import Fitted, fit_recordings, rows_of
+from simulator.forecast import DEFAULT_REPLICATIONS, forecast, prepare
 from simulator.keep_alive import KeepAliveFit
 from simulator.objective import Verdict, parse_objectives
 from simulator.outlook import BURST_FACTOR, Outlook, Spread, burst_amplification, judge, metric_names
@@ -123,6 +124,8 @@ def forecast_command(ctx: click.Context, /, **options: Any) -> None:
     if options["explain"] is not None:
         _explain(options, baseline, candidate, steps, platform, keep_alive)
         return
+    prices = load_prices(options["prices"])
+    fitted = fit_recordings(baseline, candidate, platform.names, prices=prices, architecture=options["architecture"])
     with workers_for(options, threads=True) as workers:
         with simulating(options["replications"]) as advance:
             found = forecast(
@@ -134,14 +137,15 @@ def forecast_command(ctx: click.Context, /, **options: Any) -> None:
                 seed=options["seed"],
                 history=() if options["cold_begin"] else None,
                 keep_alive=keep_alive,
-                prices=load_prices(options["prices"]),
+                prices=prices,
                 architecture=options["architecture"],
                 objectives=wanted,
                 extra_metrics=metric_names(wanted),
                 progress=advance,
                 workers=workers,
+                fitted=fitted,
             )
-        burst = _burst(options, baseline, candidate, steps, platform, keep_alive, workers)
+        burst = _burst(options, baseline, candidate, steps, platform, keep_alive, workers, fitted)
     found = replace(
         found, warnings=(*found.warnings, *prompts.warnings, *(() if arrivals is None else arrivals.warnings()))
     )
@@ -251,6 +255,7 @@ def _burst(
     platform: Platform,
     keep_alive: KeepAliveFit | None,
     workers: Workers,
+    fitted: Fitted,
 ) -> Spread | None:
     """Forecast a burst at the last step's load and weight."""
     last = steps[-1]
@@ -268,6 +273,7 @@ def _burst(
         replications=options["replications"],
         keep_alive=keep_alive,
         workers=workers,
+        fitted=fitted,
     )
 
 

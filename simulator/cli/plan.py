@@ -15,7 +15,7 @@ from simulator.arrivals import ArrivalPlan, ReplayedArrivals, poisson, replay
 from simulator.bursty import ArrivalsFit, fit_arrivals
 from simulator.cli.sources import load
 from simulator.errors import ParameterError
-from simulator.forecast import rows_of
+from simulator.fitted import rows_of
 from simulator.keep_alive import KeepAliveFit, fit_keep_alive
 from simulator.platform import BASELINE, KEEP_ALIVE_S, OPTIMIZED, Platform, VersionSettings
 from simulator.timeline import PlannedStep

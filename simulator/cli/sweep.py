@@ -19,7 +19,8 @@ from simulator.cli.sources import TraceSource, load, load_pair
 from simulator.cli.workers import scheduler_option, workers_for, workers_option
 from simulator.cost import ARCHITECTURES, load_prices
 from simulator.errors import ParameterError
-from simulator.forecast import MIN_REPLICATIONS, rows_of
+from simulator.fitted import rows_of
+from simulator.forecast import MIN_REPLICATIONS
 from simulator.objective import parse_objectives
 from simulator.room import check_room_for
 from simulator.sweep.grid import Axis, Scenario, parse_axis, scenarios_of

@@ -20,14 +20,15 @@ from simulator.cost import Prices, provisioned_idle_usd_per_hour
 from simulator.draws import Randomness
 from simulator.engine.select import engine
 from simulator.figures import ALL, METRICS, Latency
-from simulator.forecast import metric_name, shared_latency, verdict
+from simulator.fitted import fit_recordings
+from simulator.forecast import metric_name, verdict
 from simulator.keep_alive import KeepAliveFit
 from simulator.objective import Objective
 from simulator.platform import Platform
 from simulator.quantiles import FloatArray, interval
 from simulator.replication import COST_WITH_PROVISIONED, CostModel, group_figures, metrics_for
 from simulator.run_draws import draw_run, with_environment_levels
-from simulator.service import PreparedService, ServiceFit, fit_services
+from simulator.service import PreparedService, ServiceFit
 from simulator.sweep.grid import Scenario
 from simulator.sweep.memory import AtMemory
 from simulator.timeline import PlannedStep, Timeline, make_timeline, memory_of
@@ -104,9 +105,10 @@ def prepare(question: Question, scenarios: Sequence[Scenario], left: Sequence[in
     ParameterError, FitError
         As of :func:`~simulator.forecast.forecast`; a scenario that the platform does not allow.
     """
-    costs = CostModel.fit(question.traces, question.prices, question.architecture)
-    latency = shared_latency(question.traces)
-    fits = fit_services(question.traces, latency=latency, token_usd=costs.token_usd)
+    baseline, candidate = question.traces.values()
+    fitted = fit_recordings(
+        baseline, candidate, tuple(question.traces), prices=question.prices, architecture=question.architecture
+    )
     for scenario in scenarios:
         platform_of(question.platform, scenario)
     by_draws: dict[tuple[object, ...], list[int]] = {}
@@ -118,7 +120,7 @@ def prepare(question: Question, scenarios: Sequence[Scenario], left: Sequence[in
         for together in by_draws.values()
         for start in range(0, len(together), BATCH)
     ]
-    return Sweep(question, tuple(scenarios), fits, costs, latency, tuple(batches))
+    return Sweep(question, tuple(scenarios), fitted.fits, fitted.costs, fitted.latency, tuple(batches))
 
 
 def most_requests(sweep: Sweep) -> float:

@@ -14,7 +14,8 @@ from simulator.backtest import Comparison, compare
 from simulator.cost import load_prices
 from simulator.errors import FitError, ParameterError
 from simulator.figures import METRICS, observe
-from simulator.forecast import Forecast, forecast, rows_of, verdict
+from simulator.fitted import fit_recordings, rows_of
+from simulator.forecast import Forecast, forecast, verdict
 from simulator.importers import import_trace
 from simulator.keep_alive import fit_keep_alive
 from simulator.objective import parse_objective
@@ -43,6 +44,21 @@ def found(recorded: Recorded) -> Forecast:
         prices=load_prices(),
         objectives=[parse_objective("p99.9 < 30 s"), parse_objective("mean < 1 ms"), parse_objective("p50 < 500 ms")],
     )
+
+
+def test_who_forecasts_several_times_fits_once(recorded: Recorded, found: Forecast) -> None:
+    fitted = fit_recordings(recorded.baseline, recorded.candidate, World().platform.names, prices=load_prices())
+    again = forecast(
+        recorded.baseline,
+        recorded.candidate,
+        recorded.steps,
+        World().platform,
+        replications=FEW,
+        prices=load_prices(),
+        fitted=fitted,
+    )
+    assert again.figures == found.figures
+    assert again.fits == found.fits
 
 
 def test_a_scheduled_change_counts_from_the_first_step(recorded: Recorded) -> None:

@@ -25,7 +25,7 @@ from simulator.draws import Draws, ModelDraws, Randomness, Use
 from simulator.engine.outcomes import Outcomes, Status
 from simulator.engine.select import Simulate
 from simulator.errors import ParameterError
-from simulator.forecast import rows_of
+from simulator.fitted import rows_of
 from simulator.platform import BASELINE, Platform
 from simulator.quantiles import FloatArray
 from simulator.rollout import Rollout, Stage
