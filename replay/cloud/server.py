@@ -27,6 +27,7 @@ from aiohttp import web
 from replay.cloud.admin import AdminApi
 from replay.cloud.bedrock.api import BedrockApi
 from replay.cloud.bedrock.streaming.service import StreamingBedrock
+from replay.cloud.browsers import refusal
 from replay.cloud.config import ACCOUNT_ID, CloudConfig
 from replay.cloud.control_plane.catalog import MotoCatalog
 from replay.cloud.control_plane.function_urls import URL_PATH
@@ -36,6 +37,7 @@ from replay.cloud.control_plane.metrics import MotoMetricSink
 from replay.cloud.control_plane.wsgi import WsgiBridge
 from replay.cloud.gateway.function_url import HOST, FunctionUrlGateway
 from replay.cloud.gateway.http_api import Gateway
+from replay.cloud.http import aws_error
 from replay.cloud.lambda_api import INVOKE_PATH, STREAM_PATH, InvokeApi
 from replay.cloud.lambda_plane.plane import LambdaPlane
 from replay.cloud.lambda_plane.settings import RECORDED_INIT_MS, PlaneSettings
@@ -98,6 +100,11 @@ class Server:
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request: by path first, then by host; what nobody claims is moto's."""
         path = request.rel_url.raw_path
+        if (reason := refusal(request.headers, for_pages=_is_for_pages(request, path))) is not None:
+            _log.warning("%s %s: %s", request.method, path, reason)
+            refused = aws_error(403, "AccessDeniedException", reason, "")
+            refused.force_close()  # its body is left unread
+            return refused
         if StreamingBedrock.serves(request.method, path):
             return await self._streams.handle(request)
         if path.startswith("/_"):
@@ -139,6 +146,13 @@ class Server:
             return b"null", False
         invocation = asyncio.run_coroutine_threadsafe(call, self._loop).result(INVOKE_DEADLINE_S)
         return invocation.payload, invocation.function_error is not None
+
+
+def _is_for_pages(request: web.BaseRequest, path: str) -> bool:
+    """Say whether a request goes to an API or a Function URL, and so to what a page may call."""
+    if path.startswith("/_"):
+        return path.startswith((_EXECUTE_API_PATH, URL_PATH))
+    return bool(_EXECUTE_API_HOST.match(request.host) or HOST.match(request.host))
 
 
 def plane_settings(config: CloudConfig, endpoint_url: str, work_dir: Path) -> PlaneSettings:
