@@ -29,7 +29,8 @@ class Trail:
     """The tier that was asked for, where another one answered."""
     inference_ms: float | None = None
     response_cache: str | None = None
-    """``hit``, ``miss``, ``error`` (asked as if it were not there), ``bypass`` (the caller's wish), or None: off."""
+    """``hit``, ``miss``, ``error`` (asked as if it were not there), ``bypass`` (the caller's wish, or a
+    caller whom nothing tells from others), or None: off."""
     prompt_cache: str | None = None
     key_rate: str | None = None
 

@@ -116,11 +116,11 @@ def header(event: object, name: str) -> str:
     return value if isinstance(value, str) else ""
 
 
-def tenant(event: object) -> str:
+def tenant(event: object) -> str | None:
     """Say whose request it is, by the gateway's authorizer: what one tenant asked is never shown to another.
 
     A token stands for its subject, an API key for the tenant that it was made for; without an authorizer all callers
-    are one.
+    are one. None where there is one that does not say whom it let in: a token without ``sub``.
     """
     key_tenant = _nested(event, "requestContext", "authorizer", "lambda", "tenant")
     if isinstance(key_tenant, str):
@@ -128,7 +128,7 @@ def tenant(event: object) -> str:
     subject = _nested(event, "requestContext", "authorizer", "jwt", "claims", "sub")
     if isinstance(subject, str):
         return f"sub:{subject}"
-    return "public"
+    return None if _nested(event, "requestContext", "authorizer") else "public"
 
 
 def authorizer_context(event: object) -> object:

@@ -95,10 +95,14 @@ def infer(event: Any, context: Any) -> Outcome:
 
 
 def cache_policy(event: Any) -> CachePolicy:
-    """Read ``Cache-Control``: ``no-store`` neither gives nor keeps an answer, ``no-cache`` only asks for a new one."""
+    """Read ``Cache-Control``: ``no-store`` neither gives nor keeps an answer, ``no-cache`` only asks for a new one.
+
+    Nothing is given to, or kept of, callers who cannot be told from each other.
+    """
     directives = {part.strip().lower() for part in header(event, "cache-control").split(",")}
-    stored = "no-store" not in directives
-    return CachePolicy(tenant(event), read=stored and "no-cache" not in directives, write=stored)
+    who = tenant(event)
+    stored = who is not None and "no-store" not in directives
+    return CachePolicy(who or "", read=stored and "no-cache" not in directives, write=stored)
 
 
 def make_record(outcome: Outcome, context: Any, cold: bool, total_ms: float) -> Record:
