@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-import tempfile
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -23,21 +23,20 @@ def written_beside(target: Path) -> Iterator[Path]:
     """
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+        beside = target.parent / f".{target.name}.{secrets.token_hex(4)}"
+        # Readable by whom the user's umask lets read it: settings may be in it that are nobody else's business.
+        os.close(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
     except OSError as error:
         raise type(error)(error.errno, error.strerror, str(target)) from error
-    os.close(handle)
-    beside = Path(name)
     try:
         yield beside
-        beside.chmod(0o644)
         with beside.open("rb") as written:
             os.fsync(written.fileno())
         beside.replace(target)
     except BaseException as error:
         with suppress(FileNotFoundError):
             beside.unlink()
-        number = _os_error(error, name)
+        number = _os_error(error, str(beside))
         if number is not None:
             raise OSError(number, os.strerror(number), str(target)) from error
         raise

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import resource
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -51,3 +52,14 @@ def test_a_folder_in_its_place_is_told_by_its_name(tmp_path: Path) -> None:
         write_text(target, "text")
     assert caught.value.filename == str(target)
     assert list(tmp_path.iterdir()) == [target]
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
+def test_who_may_read_a_file_is_what_the_users_umask_says(tmp_path: Path, umask: int, mode: int) -> None:
+    before = os.umask(umask)
+    try:
+        for _ in range(2):  # made, then written over
+            write_text(tmp_path / "there", "text")
+            assert (tmp_path / "there").stat().st_mode & 0o777 == mode
+    finally:
+        os.umask(before)
