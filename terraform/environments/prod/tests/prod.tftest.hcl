@@ -52,6 +52,15 @@ run "it_is_guarded_watched_and_cached" {
   }
 }
 
+run "it_is_protected_more_than_the_others" {
+  command = plan
+
+  assert {
+    condition     = var.auth.mfa == "ON" && var.deletion_protection && var.reserved_concurrency > 0
+    error_message = "Production asks for a second factor, keeps its users, and bounds a runaway caller."
+  }
+}
+
 run "a_budget_needs_somebody_to_tell" {
   command = plan
 

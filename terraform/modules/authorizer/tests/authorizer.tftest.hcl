@@ -10,6 +10,12 @@ mock_provider "aws" {
   }
 }
 
+# Two tables: a right to the one must not pass for a right to the other.
+override_resource {
+  target = aws_dynamodb_table.rates
+  values = { arn = "arn:aws:dynamodb:us-east-1:123456789012:table/test-key-rates" }
+}
+
 variables {
   name    = "test"
   runtime = "python3.12"
@@ -20,7 +26,10 @@ run "it_reads_keys_and_nothing_else" {
   command = apply
 
   assert {
-    condition     = one([for statement in jsondecode(aws_iam_role_policy.this.policy).Statement : statement.Action if statement.Sid == "ReadKeys"]) == "dynamodb:GetItem"
+    condition = jsondecode(aws_iam_role_policy.this.policy).Statement == [
+      { Sid = "WriteOwnLogs", Effect = "Allow", Action = ["logs:CreateLogStream", "logs:PutLogEvents"], Resource = "arn:aws:logs:us-east-1:123456789012:log-group:/aws/lambda/test-authorizer:log-stream:*" },
+      { Sid = "ReadKeys", Effect = "Allow", Action = "dynamodb:GetItem", Resource = "arn:aws:dynamodb:us-east-1:123456789012:table/test-api-keys" },
+    ]
     error_message = "An authorizer that may write keys can make some."
   }
 
@@ -43,8 +52,20 @@ run "another_key_of_encryption_is_used_everywhere" {
   }
 
   assert {
-    condition     = one(aws_dynamodb_table.keys.server_side_encryption).kms_key_arn == aws_cloudwatch_log_group.this.kms_key_id
-    error_message = "Table and log group must both use the key."
+    condition = [
+      one(aws_dynamodb_table.keys.server_side_encryption).kms_key_arn,
+      one(aws_dynamodb_table.rates.server_side_encryption).kms_key_arn,
+      aws_cloudwatch_log_group.this.kms_key_id,
+    ] == [var.kms_key_arn, var.kms_key_arn, var.kms_key_arn]
+    error_message = "Both tables and the log group must use the key."
+  }
+
+  assert {
+    condition = [
+      for policy in [aws_iam_role_policy.this.policy, output.rates_policy_json] :
+      [for statement in jsondecode(policy).Statement : statement.Resource if statement.Sid == "UseTheTablesKey"]
+    ] == [[var.kms_key_arn], [var.kms_key_arn]]
+    error_message = "Without a right to the key nobody reads keys or counts requests."
   }
 }
 
@@ -82,7 +103,7 @@ run "who_counts_requests_may_update_buckets_and_nothing_else" {
   command = apply
 
   assert {
-    condition     = one([for statement in jsondecode(output.rates_policy_json).Statement : statement.Action]) == "dynamodb:UpdateItem" && output.rates_table_name == "test-key-rates"
+    condition     = jsondecode(output.rates_policy_json).Statement == [{ Sid = "CountRequests", Effect = "Allow", Action = "dynamodb:UpdateItem", Resource = "arn:aws:dynamodb:us-east-1:123456789012:table/test-key-rates" }] && output.rates_table_name == "test-key-rates"
     error_message = "The function that answers must not read keys, nor write anything but buckets."
   }
 

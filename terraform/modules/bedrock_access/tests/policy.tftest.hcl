@@ -49,7 +49,7 @@ run "a_profile_needs_itself_and_its_model_wherever_it_routes" {
     condition = alltrue([
       for statement in jsondecode(output.policy_json).Statement :
       statement.Condition.StringEquals["bedrock:InferenceProfileArn"] == "arn:aws:bedrock:us-east-1:123456789012:inference-profile/us.amazon.nova-lite-v1:0"
-      if startswith(statement.Sid, "InvokeThroughProfile")
+      if strcontains(jsonencode(statement.Resource), "::foundation-model/")
     ])
     error_message = "The model in other regions must be reachable through the profile only."
   }

@@ -42,8 +42,14 @@ run "a_key_of_the_accounts_needs_a_right_of_its_own" {
   }
 
   assert {
-    condition     = jsondecode(output.policy_json).Statement[1].Resource == "arn:aws:kms:us-east-1:123456789012:key/abc"
-    error_message = "The function may not use the key."
+    condition = jsondecode(output.policy_json).Statement[1] == {
+      Sid       = "UseTheTablesKey"
+      Effect    = "Allow"
+      Action    = ["kms:Decrypt", "kms:GenerateDataKey"]
+      Resource  = "arn:aws:kms:us-east-1:123456789012:key/abc"
+      Condition = { StringLike = { "kms:ViaService" = "dynamodb.*.amazonaws.com" } }
+    }
+    error_message = "The function may not use the key, or more than that."
   }
 
   assert {

@@ -167,6 +167,32 @@ run "the_role_may_write_its_own_log_and_nothing_else" {
   }
 }
 
+run "a_key_of_the_accounts_encrypts_logs_and_settings" {
+  command = plan
+
+  variables {
+    kms_key_arn = "arn:aws:kms:us-east-1:123456789012:key/abc"
+  }
+
+  assert {
+    condition     = aws_cloudwatch_log_group.this.kms_key_id == var.kms_key_arn && aws_lambda_function.this.kms_key_arn == var.kms_key_arn
+    error_message = "The key is not used."
+  }
+}
+
+run "a_runaway_caller_is_bounded_where_asked_for" {
+  command = plan
+
+  variables {
+    reserved_concurrency = 5
+  }
+
+  assert {
+    condition     = aws_lambda_function.this.reserved_concurrent_executions == 5
+    error_message = "The function may take the account's concurrency."
+  }
+}
+
 run "json_logs_name_their_levels" {
   command = plan
 

@@ -27,7 +27,12 @@ run "the_keys_are_what_the_controller_asks_for" {
   }
 
   assert {
-    condition     = !contains(jsondecode(output.policy_json).Statement[0].Action, "dynamodb:DeleteTable") && jsondecode(output.policy_json).Statement[0].Resource == "arn:aws:dynamodb:us-east-1:123456789012:table/rollouts"
+    condition = jsondecode(output.policy_json).Statement == [{
+      Sid      = "KeepTheJournal"
+      Effect   = "Allow"
+      Action   = ["dynamodb:ConditionCheckItem", "dynamodb:DescribeTable", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query", "dynamodb:UpdateItem"]
+      Resource = "arn:aws:dynamodb:us-east-1:123456789012:table/rollouts"
+    }]
     error_message = "Whoever runs rollouts may do more than keep this journal."
   }
 }
@@ -46,8 +51,14 @@ run "a_key_of_the_accounts_needs_a_right_of_its_own" {
   }
 
   assert {
-    condition     = jsondecode(output.policy_json).Statement[1].Resource == "arn:aws:kms:us-east-1:123456789012:key/abc"
-    error_message = "Whoever runs rollouts may not use the key."
+    condition = jsondecode(output.policy_json).Statement[1] == {
+      Sid       = "UseTheTablesKey"
+      Effect    = "Allow"
+      Action    = ["kms:Decrypt", "kms:GenerateDataKey"]
+      Resource  = "arn:aws:kms:us-east-1:123456789012:key/abc"
+      Condition = { StringLike = { "kms:ViaService" = "dynamodb.*.amazonaws.com" } }
+    }
+    error_message = "Whoever runs rollouts may not use the key, or more than that."
   }
 
   assert {

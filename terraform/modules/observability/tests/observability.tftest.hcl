@@ -33,6 +33,19 @@ run "each_variant_is_watched_by_its_version" {
   }
 }
 
+run "alarms_are_encrypted_with_the_key_that_is_given" {
+  command = plan
+
+  variables {
+    sns_kms_key_id = "arn:aws:kms:us-east-1:123456789012:key/abc"
+  }
+
+  assert {
+    condition     = aws_sns_topic.alarms.kms_master_key_id == var.sns_kms_key_id
+    error_message = "The key is not used."
+  }
+}
+
 run "the_dashboard_shows_both_variants" {
   command = apply
 

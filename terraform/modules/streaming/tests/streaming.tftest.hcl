@@ -58,6 +58,11 @@ run "it_is_signed_and_streamed_and_nobody_is_let_in_besides" {
     condition     = toset([for statement in jsondecode(output.caller_policy_json).Statement : statement.Action]) == toset(["lambda:InvokeFunctionUrl", "lambda:InvokeFunction"])
     error_message = "A caller needs both actions."
   }
+
+  assert {
+    condition     = toset([for statement in jsondecode(output.caller_policy_json).Statement : statement.Resource]) == toset(["arn:aws:lambda:us-east-1:123456789012:function:tailcast-test-stream:baseline"])
+    error_message = "A caller may call this alias, and nothing else."
+  }
 }
 
 run "callers_and_pages_are_let_in_by_name" {

@@ -27,6 +27,31 @@ run "only_an_administrator_makes_users" {
   }
 }
 
+run "it_is_protected_as_asked_for" {
+  command = plan
+
+  variables {
+    mfa                    = "ON"
+    token_validity_minutes = 15
+    deletion_protection    = true
+  }
+
+  assert {
+    condition     = aws_cognito_user_pool.this.mfa_configuration == "ON" && aws_cognito_user_pool.this.software_token_mfa_configuration[0].enabled
+    error_message = "A password alone lets in."
+  }
+
+  assert {
+    condition     = aws_cognito_user_pool_client.this.access_token_validity == 15 && aws_cognito_user_pool_client.this.id_token_validity == 15 && aws_cognito_user_pool_client.this.enable_token_revocation
+    error_message = "A token that was lost is good for longer than asked for."
+  }
+
+  assert {
+    condition     = aws_cognito_user_pool.this.deletion_protection == "ACTIVE"
+    error_message = "Users cannot be made anew."
+  }
+}
+
 run "an_unknown_second_factor_is_refused" {
   command = plan
 
