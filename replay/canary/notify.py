@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import re
 import sys
@@ -74,5 +75,9 @@ def _post(url: str, document: Mapping[str, object]) -> None:
         headers={"Content-Type": "application/json"},
         method="POST",
     )
-    with urllib.request.urlopen(request, timeout=_TIMEOUT_S):  # noqa: S310  (the scheme is checked)
-        return
+    try:
+        with urllib.request.urlopen(request, timeout=_TIMEOUT_S):  # noqa: S310  (the scheme is checked)
+            return
+    except http.client.InvalidURL:
+        # Its text holds the path.
+        raise ValueError("its address holds a character that none can have, or a port that is no number") from None

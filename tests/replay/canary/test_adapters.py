@@ -250,6 +250,7 @@ def test_notifications_reach_who_can_be_reached(server, cloud, capsys):
     topic = sns.create_topic(Name="rollouts")["TopicArn"]
     targets = (
         Notify(webhook="http://127.0.0.1:9/services/T0/s3cr3t"),
+        Notify(webhook="http://127.0.0.2:9/services/T0/s3cr3t and more"),
         Notify(sns=topic),
         Notify(webhook=f"http://127.0.0.1:{server.server_port}/"),
     )
@@ -257,6 +258,7 @@ def test_notifications_reach_who_can_be_reached(server, cloud, capsys):
     assert server.posted == [{"subject": "f:live rolled back", "why": "error_rate 5 % → too many"}]
     said = capsys.readouterr().err
     assert "the webhook of 127.0.0.1:9 was not told" in said
+    assert "the webhook of 127.0.0.2:9 was not told" in said
     assert "s3cr3t" not in said  # whoever knows a webhook's path may post to it
 
 
