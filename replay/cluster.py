@@ -3,6 +3,9 @@
 What all parts share (fitted traces, prices, settings) is sent to the cluster once and kept there; a part is an index. A
 worker that dies takes nothing with it: the scheduler gives its parts to another, and since every part's randomness is
 addressed by seed and replication, it comes to the same result there.
+
+Scheduler, workers and this process send each other pickles, and so run each other's code: use a cluster of your own, in
+a network that strangers do not reach, or by ``tls://`` as Dask is configured.
 """
 
 from __future__ import annotations

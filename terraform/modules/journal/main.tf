@@ -1,4 +1,5 @@
-# What `tailcast canary` writes down: leases, decisions, looks, commands; a few hundred bytes a look, no prompt, no answer.
+# What `tailcast canary` writes down: leases, decisions, looks, commands; a few hundred bytes a look, no caller's prompt, no
+# answer. The plan is in it, with its webhooks and the commands of its gates.
 resource "aws_dynamodb_table" "this" {
   #checkov:skip=CKV_AWS_119:kms_key_arn chooses a key of the account's; AWS's own encrypts otherwise
   #checkov:skip=CKV_AWS_28:point_in_time_recovery decides, and is on unless somebody turns it off
