@@ -7,11 +7,11 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from replay.errors import InputError
+from replay.function_urls import is_loopback
 
 _SAME_NAME: Final = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_REGION")
 _ENDPOINT: Final = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
 """The first that is set counts, as for the SDK."""
-_LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
 _TIMEOUT: Final = "30s"
 
 
@@ -40,7 +40,7 @@ def storage_options(environment: Mapping[str, str]) -> dict[str, str]:
         if url.scheme not in ("http", "https") or not url.hostname:
             raise InputError(f"{name}={endpoint}: not an address; it begins with https://, or on loopback with http://")
         if url.scheme == "http":
-            if url.hostname not in _LOOPBACK:
+            if not is_loopback(url.hostname):
                 raise InputError(f"{name}={endpoint}: plain HTTP is for loopback only; use an https address")
             options["aws_allow_http"] = "true"
         options["aws_endpoint_url"] = endpoint

@@ -20,6 +20,7 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.session import get_session
 
+from replay.api_headers import headers_to
 from replay.bench.clients import RENEW, Endpoint
 from replay.bench.sdk import Outcome, send
 from replay.bench.server_events import CONTENT_TYPE as EVENT_STREAM
@@ -58,13 +59,13 @@ def address_of(endpoint: Endpoint, target: Target) -> Address:
     Raises
     ------
     InputError
-        ``lambda:`` without a function's name.
+        ``lambda:`` without a function's name, or a key that would go over the network in the clear.
     CloudError
         A function, and no credentials to sign with.
     """
     if target.kind == "http":
         # An answer from the function's response cache would be none of the model's.
-        headers = {"Cache-Control": "no-store", **endpoint.api_headers}
+        headers = {"Cache-Control": "no-store", **headers_to(target.model_id, endpoint.api_headers)}
         return Address(target.model_id, headers, _url_signature(target, headers))
     _, _, name = target.model_id.partition(":")
     function, _, alias = name.partition(":")

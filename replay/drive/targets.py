@@ -16,6 +16,7 @@ from urllib.parse import quote
 import aiohttp
 from yarl import URL
 
+from replay.api_headers import headers_to
 from replay.bench.server_events import CONTENT_TYPE as EVENT_STREAM
 from replay.bench.server_events import EventReader
 from replay.cloud.lambda_plane.forking import raise_descriptor_limit
@@ -269,7 +270,7 @@ def parse_target(
             raise InputError(f"target {text!r}: the address names no host")
         if is_function_url(text):
             return HttpTarget(text, signer=Signer(text, region_in(text) or region))
-        return HttpTarget(text, dict(headers or {}))
+        return HttpTarget(text, headers_to(text, headers or {}))
     if scheme == "lambda" and rest:
         if rest.startswith("arn:"):
             return LambdaTarget(rest, None, region, endpoint_url)

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from aiohttp import web
 
-from replay.api_headers import api_headers
+from replay.api_headers import api_headers, headers_to
 from replay.drive import (
     BUILT_IN_PROMPTS,
     HttpTarget,
@@ -31,6 +31,7 @@ from replay.drive import (
 )
 from replay.drive.targets import status_of
 from replay.errors import CloudError, InputError
+from replay.function_urls import is_function_url
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -486,6 +487,13 @@ async def test_an_api_that_wants_a_key_or_a_token_is_sent_it(serve: Callable[[Ha
         await drive_async(target, np.array([0.0]))
         assert not any(secret.strip() in repr(target) for secret in environment.values())
     assert seen == [("tc_a_b", None), (None, "Bearer t0ken"), (None, None)]
+    secret = {"x-api-key": "tc_a_b"}
+    assert headers_to("https://abc.lambda-url.us-east-1.on.aws/stream", secret) == {}
+    assert headers_to("http://127.0.0.1:5/_aws/lambda-url/abc/stream", secret) == {}
+    for url in ("http://api.example.com/genai", "http://10.0.0.1/_aws/lambda-url/abc"):
+        with pytest.raises(InputError, match="in the clear; use https"):
+            parse_target(url, headers=secret)
+        assert not is_function_url(url)
     with pytest.raises(InputError, match=r"^TAILCAST_API_KEY: holds characters that no header takes"):
         api_headers({"TAILCAST_API_KEY": "tc_a\nb"})
 

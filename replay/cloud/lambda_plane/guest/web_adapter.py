@@ -35,9 +35,11 @@ def free_port() -> int:
     The application listens some time later; two that were given one port would answer each other's requests.
     """
     os.makedirs(_CLAIMS, 0o700, exist_ok=True)  # noqa: PTH103  (importing pathlib takes longer)
+    if os.lstat(_CLAIMS).st_uid != os.getuid():
+        raise SystemExit(f"{_CLAIMS}: belongs to another user; remove it")
     while True:
         port = _PORTS[int.from_bytes(os.urandom(4), "big") % len(_PORTS)]
-        claim = os.open(f"{_CLAIMS}/{port}", os.O_RDWR | os.O_CREAT, 0o600)
+        claim = os.open(f"{_CLAIMS}/{port}", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
         try:
             # Kept open on purpose; an application that this process becomes does not inherit it, the adapter does.
             fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
