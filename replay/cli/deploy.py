@@ -64,7 +64,7 @@ def package(function: str, project: Path | None, out: Path | None, python: str |
     "--migrate-state", "action", flag_value="migrate", help="Bring the state folder's state into --state-bucket."
 )
 @click.option("--force-unlock", metavar="ID", help="Release the lock that a killed deployment left in --state-bucket.")
-@click.option("--endpoint-url", metavar="URL", help="A local cloud's address. Default: AWS, ordinary credentials.")
+@options.endpoint_url
 @click.option("--region", metavar="REGION", help="AWS region. Default: what the environment says.")
 @click.option(
     "--var", "variables", multiple=True, metavar="NAME=VALUE", help="Terraform variable; the value may be JSON."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from click.testing import CliRunner
@@ -69,6 +69,23 @@ def test_mistakes_are_one_line_and_exit_code_2(project: Path, tmp_path: Path, ar
     assert line in result.stderr
     assert result.stderr.count("\n") == 1
     assert result.stdout == ""
+
+
+def test_a_shell_that_is_pointed_at_a_local_cloud_deploys_there(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As with every other command; on AWS's own state folder, Terraform would take what stands on AWS for gone."""
+    asked: list[DeployRequest] = []
+
+    def refuse(request: DeployRequest) -> NoReturn:
+        asked.append(request)
+        raise InputError("enough")
+
+    monkeypatch.setattr("replay.cli.deploy.run_deploy", refuse)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:5000")
+    result = CliRunner().invoke(main, ["deploy", "--variant", "baseline", "--yes", "--project", str(project)])
+    assert result.exit_code == 2
+    assert [(each.endpoint_url, each.state_dir.name) for each in asked] == [
+        ("http://127.0.0.1:5000", "dev-127.0.0.1-5000")
+    ]
 
 
 def test_package_prints_json(project: Path, tmp_path: Path) -> None:
