@@ -23,6 +23,15 @@ from aiohttp.test_utils import make_mocked_request
 from hypothesis import HealthCheck, Phase, given, settings
 from openapi_spec_validator import validate
 
+from functions.common.errors import (
+    DeadlineError,
+    RateLimitedError,
+    ServiceError,
+    ThrottledError,
+    UnavailableError,
+    UpstreamError,
+)
+from functions.common.http import failure
 from replay.cloud.gateway.payload import RequestInfo, make_event, make_response
 from tests.functions import openapi
 from tests.functions.bad_requests import CANARY, REQUESTS, Sent
@@ -122,6 +131,14 @@ def test_the_document_is_openapi_and_knows_what_the_function_answers(handler: Mo
     # A field that the document lacks fails, so that the check can.
     with pytest.raises(AssertionError):
         openapi.check("/genai", 200, {**json.loads(body), "more": 1})
+
+
+@pytest.mark.parametrize(
+    "error", [RateLimitedError("r"), ThrottledError("t"), DeadlineError("d"), UpstreamError("u"), UnavailableError("u")]
+)
+def test_the_document_knows_every_failure_that_the_function_answers(error: ServiceError) -> None:
+    sent = failure(error, "req-1")
+    openapi.check("/genai", sent["statusCode"], json.loads(sent["body"]))
 
 
 def test_stderr_stays_empty(handler: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
