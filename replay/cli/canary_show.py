@@ -14,7 +14,7 @@ from rich import box
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from simulator.fitting_table import FittingTable
-from simulator.terminal import console
+from simulator.terminal import console, number
 
 if TYPE_CHECKING:
     from replay.canary.controller import Controller
@@ -79,7 +79,7 @@ def preparation(plan: Plan, prepared: Prepared, *, as_json: bool) -> None:
                     figure.step,
                     figure.variant,
                     figure.metric,
-                    f"{figure.estimate:.4g}",
+                    number(figure.estimate),
                     f"{_short(figure.low)} – {_short(figure.high)}",
                 )
         console(stderr=True).print(table)
@@ -188,11 +188,11 @@ def _figure(document: Mapping[str, Any] | None) -> str:
         return "–"
     scale, unit = (100, " %") if document["unit"] == "share" else (1, f" {document['unit']}")
     low, high = (_short(None if each is None else each * scale) for each in (document["low"], document["high"]))
-    return f"{document['estimate'] * scale:.3g}{unit} [{low}, {high}] n = {document['requests']}"
+    return f"{number(document['estimate'] * scale)}{unit} [{low}, {high}] n = {document['requests']}"
 
 
 def _short(value: float | None) -> str:
-    return "?" if value is None else f"{value:.3g}"
+    return "?" if value is None else number(value)
 
 
 def _span(seconds: float | None) -> str:
