@@ -316,7 +316,8 @@ def _memory(trace: Trace, default_mb: int) -> dict[str, Any]:
     configured_mb = sizes[-1] if sizes else default_mb
     note = f"recorded at {', '.join(str(size) for size in sizes)} MB" if sizes else "memory was not recorded"
     if len(sizes) <= 1:
-        note += " only; memory also sets the CPU, so record another size before changing it"
+        only = " only" if sizes else ""
+        note += f"{only}; memory also sets the CPU, so record another size before changing it"
     if peak_mb is not None:
         note += f"; {peak_mb} MB of {configured_mb} were used at most"
     return {"configured_mb": configured_mb, "peak_mb": peak_mb, "recorded_mb": sizes, "note": note}

@@ -81,6 +81,10 @@ def test_a_time_out_lies_beyond_the_tail(recorded: Recorded) -> None:
     assert 1.5 < found.timeout_s < 10.0
     assert "1.5 × the upper end of the p99.9" in found.timeout_note
     assert "record another size" in found.memory["note"]
+    frame = recorded.baseline.frame.with_columns(memory_mb=pl.lit(None, dtype=pl.Int64))
+    unsaid = replace(recorded, baseline=replace(recorded.baseline, frame=frame))
+    found = advise_version(asked(unsaid, "p99 < 25 s"), "baseline")
+    assert found.memory["note"].startswith("memory was not recorded; memory also sets the CPU")
 
 
 def test_small_weights_take_longer(recorded: Recorded) -> None:
