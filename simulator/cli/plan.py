@@ -246,9 +246,10 @@ def _rollout_steps(options: Mapping[str, Any], baseline: Trace, fit: ArrivalsFit
     )
     replayed = options["arrivals"] is not None and options["arrivals_as"] == "replay"
     recorded = plan_arrivals(options, baseline, fit) if replayed else None
+    usual_s = STEP_S if options["step_duration"] is None else options["step_duration"]
     steps, now_s = [], 0.0
     for (place, step), label, share in zip(written, labels, shares, strict=True):
-        length_s = parse_duration_s(step.get("duration", STEP_S), f"{path}: step {place}: duration")
+        length_s = parse_duration_s(step.get("duration", usual_s), f"{path}: step {place}: duration")
         gap_s = options["gap"]
         if "gap" in step:
             gap_s = parse_duration_s(step["gap"], f"{path}: step {place}: gap", or_none=True)

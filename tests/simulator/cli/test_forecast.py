@@ -158,6 +158,15 @@ def test_a_rollout_file_names_weights_lengths_and_rates(traces: list[str], tmp_p
     assert list(requests) == ["5%", "50%", "100%"]
 
 
+def test_a_step_that_names_no_length_lasts_as_long_as_the_option_says(traces: list[str], tmp_path: Path) -> None:
+    steps = tmp_path / "steps.yaml"
+    steps.write_text("- {weight: 50%, rate: 20}\n- {weight: 1, rate: 20, duration: 30s}\n")
+    arguments = [*traces, *QUICK[:2], "--rollout", str(steps), "--duration", "60", "--json", "--burst", "0"]
+    document = json.loads(run(*arguments)[1])
+    requests = {row["step"]: row["requests"] for row in document["figures"] if row["variant"] == "all"}
+    assert requests == {"50%": pytest.approx(1200, rel=0.1), "100%": pytest.approx(600, rel=0.1)}
+
+
 def test_a_step_without_requests_has_no_chance_and_the_document_is_json(traces: list[str], tmp_path: Path) -> None:
     steps = tmp_path / "steps.yaml"
     steps.write_text("- {weight: 5%, duration: 1s, rate: 0.0001}\n- {weight: 50%, duration: 20s}\n")
