@@ -248,7 +248,7 @@ def candidate(trace: Path, baseline: Path, variant: str, seed: int, out: Path, a
 
     \b
     Example:
-      tailcast bench candidate runs/bench-20260131-120000/traces/nova.parquet --baseline seen.parquet --out new.parquet
+      tailcast bench candidate runs/bench-20260131-120000/traces/nova.parquet --baseline old.parquet --out new.parquet
     """
     from simulator.candidate import as_candidate
     from simulator.trace import read_trace, write_trace
