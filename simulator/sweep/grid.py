@@ -109,7 +109,8 @@ def parse_axis(name: str, text: str) -> Axis:
     for value in values:
         if not low <= value <= high:
             limits = f"{low:g} to {high:g}" if math.isfinite(high) else f"{low:g} or more"
-            raise ParameterError(f"--{name} {text!r}: {value:g} is outside {limits}")
+            hint = "; write 5% or 0.05" if name == "weight" else ""
+            raise ParameterError(f"--{name} {text!r}: {value:g} is outside {limits}{hint}")
         if name in _WHOLE and value != int(value):
             raise ParameterError(f"--{name} {text!r}: {value:g} is no whole number")
     kept = tuple(dict.fromkeys(int(value) if name in _WHOLE else value for value in values))

@@ -35,7 +35,7 @@ def test_values_of_an_axis(name: str, text: str, values: tuple[float, ...]) -> N
         ("pc", "0:1000000", "larger step"),
         ("pc", "nan", "no number"),
         ("pc", "5%", "no number"),
-        ("weight", "1.1", "outside 0 to 1"),
+        ("weight", "5", "5 is outside 0 to 1; write 5% or 0.05"),
         ("memory", "64", "outside 128 to 10240"),
         ("timeout", "901", "outside 0.001 to 900"),
         ("scale", "0", "outside"),
