@@ -249,6 +249,11 @@ class CostModel:
                 # Only what concerns tokens: a missing billed time is simulated anyway.
                 told = [one.reason for one in cost.unpriced if "token" in one.reason or "model" in one.reason]
                 reasons[variant] = f"{variant}: {'; '.join(dict.fromkeys(told)) or 'some tokens are not priced'}"
+        silent = [variant for variant, trace in traces.items() if not _asks_a_model(trace)]
+        if len(silent) < len(traces):
+            # Beside one whose tokens are priced it would look cheap.
+            for variant in silent:
+                reasons.setdefault(variant, f"{variant}: no tokens and no model are recorded; its cost is without them")
         return cls(prices, architecture, token_usd, memory, reasons)
 
     def of(self, outcomes: Outcomes, token_usd: FloatArray, platform: Platform) -> FloatArray:
@@ -362,6 +367,10 @@ def _placed_quantile(values: FloatArray, level: float) -> float:
     below = int(place)
     above = min(below + 1, values.size - 1)
     return float(values[below] + (place - below) * (values[above] - values[below]))
+
+
+def _asks_a_model(trace: Trace) -> bool:
+    return bool(trace.metadata.models) or trace.frame["input_tokens"].null_count() < len(trace)
 
 
 def _memory_mb(trace: Trace) -> int | None:

@@ -36,7 +36,7 @@ def parse_weights(text: str) -> tuple[float, ...]:
     Raises
     ------
     ParameterError
-        Something that is no number, or lies outside 0 to 100.
+        Something that is no number, or lies outside 0 to 100, or that looks like shares.
     """
     shares = []
     for part in text.split(","):
@@ -51,6 +51,11 @@ def parse_weights(text: str) -> tuple[float, ...]:
                 f"--weights {text!r}: {percent:g} is outside 0 to 100; give percentages such as 10,50,100"
             )
         shares.append(percent / 100.0)
+    if "%" not in text and 0.0 < max(shares) <= 0.01 and any(0.0 < share < 0.01 for share in shares):
+        raise ParameterError(
+            f"--weights {text!r} are percentages, none of them above 1; give them such as 10,50,100, or with their sign "
+            "(0.5%) where that is meant"
+        )
     return tuple(shares)
 
 

@@ -22,3 +22,18 @@ def test_unknown_tokens_stand_for_those_of_answered_requests(input_tokens: list[
     trace = make_trace(frame, TraceMetadata(models={"": "amazon.nova-lite-v1:0"}))
     costs = CostModel.fit({"baseline": trace}, load_prices(), "x86_64")
     assert costs.token_usd["baseline"][1] == pytest.approx(mean_usd, nan_ok=True)
+
+
+@pytest.mark.parametrize("both", [False, True])
+def test_a_variant_without_tokens_beside_one_with_them_is_no_cheap_one(both: bool) -> None:
+    frame = pl.DataFrame({"arrival_s": [0.0], "memory_mb": [1024], "billed_ms": [100.0]})
+    plain = make_trace(frame)
+    asking = make_trace(
+        frame.with_columns(input_tokens=1000, output_tokens=10), TraceMetadata(models={"": "amazon.nova-lite-v1:0"})
+    )
+    costs = CostModel.fit({"baseline": plain if both else asking, "optimized": plain}, load_prices(), "x86_64")
+    assert ("optimized" in costs.reasons) is not both
+    if not both:
+        assert costs.reasons["optimized"] == (
+            "optimized: no tokens and no model are recorded; its cost is without them"
+        )

@@ -77,6 +77,7 @@ def test_recorded_arrivals_are_replayed(traces: list[str]) -> None:
     [
         (["--weights", "10,101"], "--weights '10,101': 101 is outside 0 to 100"),
         (["--weights", "ten"], "'ten' is no number"),
+        (["--weights", "0.1,0.5,1"], "--weights '0.1,0.5,1' are percentages, none of them above 1"),
         (["--rate", "-1"], "rate_rps=-1.0 must be 0 or more"),
         (["--rate", "0"], "--rate 0 sends no request"),
         (["--weight", "0.1", "--weights", "5,10"], "--weight and --weights exclude each other"),
