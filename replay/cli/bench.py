@@ -14,6 +14,7 @@ import click
 
 from replay.cli import options
 from replay.errors import InputError
+from simulator.cli.texts import TEXTS
 
 if TYPE_CHECKING:
     from replay.bench.benchmark import Benchmark, Expectation
@@ -53,7 +54,9 @@ def _listed(_: click.Context, parameter: click.Parameter, value: str | None) -> 
 @click.option("--tier", callback=_listed, help="Service tier: any of default, priority, flex, reserved.")
 @click.option("--input-tokens", callback=_listed, help="Prompt lengths, such as 200,2000. Default: 672.")
 @click.option("--output-tokens", callback=_listed, help="Answer lengths. Default: 40.")
-@click.option("--arm", "arms", multiple=True, help="One more arm, such as connection=cold,cache=read,input=1100.")
+@click.option(
+    "--arm", "arms", type=TEXTS, multiple=True, help="One more arm, such as connection=cold,cache=read,input=1100."
+)
 @click.option("--concurrency", callback=_listed, help="Closed loop: so many callers; several numbers, several loads.")
 @click.option("--rate", "rates", callback=_listed, help="Open loop: Poisson arrivals a second.")
 @click.option("--arrivals", type=_RUN, help="Open loop: arrivals and token counts of this trace.")

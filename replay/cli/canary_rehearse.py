@@ -10,6 +10,7 @@ import click
 from replay.cli import options
 from replay.errors import InputError
 from simulator.cli.lazy import LazyModule
+from simulator.cli.texts import TEXTS
 
 if TYPE_CHECKING:
     from replay.canary.plan import Plan
@@ -39,7 +40,7 @@ else:
 @click.option(
     "--platform", "platform_file", type=click.Path(path_type=Path), help="Platform for the engine (YAML), over AWS's."
 )
-@click.option("--scenario", "wanted", multiple=True, help="Only scenarios whose name holds this text.")
+@click.option("--scenario", "wanted", type=TEXTS, multiple=True, help="Only scenarios whose name holds this text.")
 @click.option("--hours", type=float, default=3.0, show_default=True, help="Longest rollout, simulated hours.")
 @click.option("--seed", type=int, default=1, show_default=True)
 @options.as_json

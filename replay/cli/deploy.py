@@ -21,6 +21,7 @@ from replay.deploy import promote as run_promote
 from replay.errors import InputError
 from replay.package import build_package
 from replay.project import find_project
+from simulator.cli.texts import TEXTS
 
 Action = Literal["deploy", "promote", "destroy", "migrate"]
 
@@ -67,7 +68,12 @@ def package(function: str, project: Path | None, out: Path | None, python: str |
 @options.endpoint_url
 @click.option("--region", metavar="REGION", help="AWS region. Default: what the environment says.")
 @click.option(
-    "--var", "variables", multiple=True, metavar="NAME=VALUE", help="Terraform variable; the value may be JSON."
+    "--var",
+    "variables",
+    type=TEXTS,
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Terraform variable; the value may be JSON.",
 )
 @click.option(
     "--state-dir",

@@ -12,6 +12,7 @@ import click
 
 from replay.cli import options
 from replay.errors import InputError
+from simulator.cli.texts import TEXTS
 
 if TYPE_CHECKING:
     from replay.record import ClientJoin, Recording
@@ -29,7 +30,13 @@ _AROUND = timedelta(seconds=5)
 )
 @click.option("--end", help="Likewise, or now. Default: now, or with --client its end.")
 @click.option("--client", type=click.Path(path_type=Path), help="Trace of tailcast drive to join, by request id.")
-@click.option("--variant", "variants", multiple=True, help="VERSION=NAME, for functions that do not log their variant.")
+@click.option(
+    "--variant",
+    "variants",
+    type=TEXTS,
+    multiple=True,
+    help="VERSION=NAME, for functions that do not log their variant.",
+)
 @click.option(
     "--settle",
     "quiet_s",

@@ -14,13 +14,16 @@ from replay.cli import options
 from replay.cli.interrupts import signals_interrupt
 from replay.errors import InputError
 from replay.project import find_project
+from simulator.cli.texts import TEXTS
 
 _INTERRUPTED = 130
 
 
 @click.command()
 @click.option("--run-dir", type=click.Path(path_type=Path), help="Folder of the study; one that is there is completed.")
-@click.option("--only", multiple=True, metavar="TEXT", help="Only cases whose name holds TEXT; may be repeated.")
+@click.option(
+    "--only", type=TEXTS, multiple=True, metavar="TEXT", help="Only cases whose name holds TEXT; may be repeated."
+)
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Other seeds are other experiments.")
 @click.option("--side-by-side", type=click.IntRange(1, 8), default=2, show_default=True, help="Cases at a time.")
 @click.option("--list", "list_only", is_flag=True, help="Name the cases and end.")

@@ -16,6 +16,7 @@ from simulator.cli.forecast import EXIT, platform_from
 from simulator.cli.forecast_show import chance_text
 from simulator.cli.plan import fitted_arrivals, make_platform, parse_weights, plan_arrivals
 from simulator.cli.sources import TraceSource, load_pair
+from simulator.cli.texts import TEXTS
 from simulator.cli.workers import scheduler_option, workers_for, workers_option
 from simulator.cost import ARCHITECTURES, load_prices
 from simulator.fitting_table import FittingTable
@@ -29,7 +30,9 @@ _TRACE = TraceSource()
 @click.command("advise")
 @click.option("--baseline", type=_TRACE, required=True, help="Trace of the version that serves today.")
 @click.option("--candidate", type=_TRACE, required=True, help="Trace of the version that is to replace it.")
-@click.option("--slo", "objectives", multiple=True, required=True, help="Such as 'p99 < 1500 ms'; may be repeated.")
+@click.option(
+    "--slo", "objectives", type=TEXTS, multiple=True, required=True, help="Such as 'p99 < 1500 ms'; may be repeated."
+)
 @click.option("--weights", default="10,50,100", show_default=True, help="Percentages of the rollout's steps.")
 @click.option("--rate", type=float, help="Requests a second, Poisson. Default: the baseline's recorded rate.")
 @click.option("--arrivals", type=_TRACE, help="Trace whose arrivals are to be served, instead of --rate.")

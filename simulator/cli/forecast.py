@@ -14,6 +14,7 @@ from simulator.cli.forecast_show import print_outlook
 from simulator.cli.plan import DEFAULT_WEIGHTS, fitted_arrivals, make_platform, parse_weights, plan_steps
 from simulator.cli.progress import simulating
 from simulator.cli.sources import TraceSource, load, load_pair
+from simulator.cli.texts import TEXTS
 from simulator.cli.workers import scheduler_option, workers_for, workers_option
 from simulator.cost import ARCHITECTURES, load_prices
 from simulator.errors import ParameterError
@@ -80,7 +81,9 @@ EXIT: Final[dict[Verdict, int]] = {"pass": 0, "fail": 1, "inconclusive": 3}
     type=float,
     help=f"Seconds that an idle environment lives.  [default: fitted to the baseline, else {KEEP_ALIVE_S:g}]",
 )
-@click.option("--slo", "--objective", "objectives", multiple=True, help="Such as 'p99 < 1500 ms'; may be repeated.")
+@click.option(
+    "--slo", "--objective", "objectives", type=TEXTS, multiple=True, help="Such as 'p99 < 1500 ms'; may be repeated."
+)
 @click.option("--prices", type=_FILE, help="TOML with prices of your own, laid over the shipped ones.")
 @click.option("--architecture", type=click.Choice(list(ARCHITECTURES)), default=ARCHITECTURES[0], show_default=True)
 @click.option("--replications", type=int, default=DEFAULT_REPLICATIONS, show_default=True, help="Simulated runs.")

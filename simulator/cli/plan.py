@@ -53,8 +53,8 @@ def parse_weights(text: str) -> tuple[float, ...]:
         shares.append(percent / 100.0)
     if "%" not in text and 0.0 < max(shares) <= 0.01 and any(0.0 < share < 0.01 for share in shares):
         raise ParameterError(
-            f"--weights {text!r} are percentages, none of them above 1; give them such as 10,50,100, or with their sign "
-            "(0.5%) where that is meant"
+            f"--weights {text!r} are percentages, none of them above 1; give them such as 10,50,100, or with their "
+            "sign (0.5%) where that is meant"
         )
     return tuple(shares)
 

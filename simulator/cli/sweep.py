@@ -16,6 +16,7 @@ from simulator.cli.forecast import EXIT, platform_from
 from simulator.cli.plan import fitted_arrivals, make_platform, plan_arrivals
 from simulator.cli.progress import simulating
 from simulator.cli.sources import TraceSource, load, load_pair
+from simulator.cli.texts import TEXTS
 from simulator.cli.workers import scheduler_option, workers_for, workers_option
 from simulator.cost import ARCHITECTURES, load_prices
 from simulator.errors import ParameterError
@@ -47,7 +48,9 @@ DEFAULT_REPLICATIONS: Final = 100
 @click.option("--scale", help="Axis: times the load, such as 1:10.  [default: 1]")
 @click.option("--timeout", help="Axis: function time-out, seconds.")
 @click.option("--keep-alive", help="Axis: seconds that an idle environment lives.")
-@click.option("--slo", "--objective", "objectives", multiple=True, help="Such as 'p99 < 1500 ms'; may be repeated.")
+@click.option(
+    "--slo", "--objective", "objectives", type=TEXTS, multiple=True, help="Such as 'p99 < 1500 ms'; may be repeated."
+)
 @click.option("--rate", type=float, help="Requests a second, Poisson. Default: the baseline's recorded rate.")
 @click.option("--arrivals", type=_TRACE, help="Trace whose arrivals are served, instead of --rate.")
 @click.option(

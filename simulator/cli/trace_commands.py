@@ -14,6 +14,7 @@ import click
 import polars as pl
 
 from simulator.cli.sources import TraceSource, load
+from simulator.cli.texts import TEXTS
 from simulator.cli.trace_show import print_summary
 from simulator.errors import ParameterError
 from simulator.importers import FORMATS, import_to_file
@@ -71,12 +72,19 @@ def show(file: str | Path, variant: str | None, measure: str | None, as_json: bo
 )
 @click.option("-o", "--out", type=_FILE, help="The Parquet file to write. Default: FILE with the suffix .parquet.")
 @click.option("--variant", help="Variant of the rows that do not name their own.")
-@click.option("--model", "models", multiple=True, metavar="VARIANT=ID", help="The model that a variant called.")
+@click.option(
+    "--model", "models", type=TEXTS, multiple=True, metavar="VARIANT=ID", help="The model that a variant called."
+)
 @click.option("--function", help="The function's name.")
 @click.option("--region", help="Where it ran.")
 @click.option("--memory", "memory_mb", type=click.IntRange(min=1), help="Configured memory in MB, where FILE has none.")
 @click.option(
-    "--map", "maps", multiple=True, metavar="COLUMN=SQL", help="csv: a trace column as a SQL expression over FILE's."
+    "--map",
+    "maps",
+    type=TEXTS,
+    multiple=True,
+    metavar="COLUMN=SQL",
+    help="csv: a trace column as a SQL expression over FILE's.",
 )
 @click.option(
     "--spacing",

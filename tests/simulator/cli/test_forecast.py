@@ -232,6 +232,15 @@ def test_options_that_make_no_sense_are_one_line(traces: list[str], arguments: l
     assert message in err
 
 
+def test_options_come_from_the_environment_too(traces: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TAILCAST_FORECAST_OBJECTIVES", "p99 < 25 s; error_rate < 50%")
+    monkeypatch.setenv("TAILCAST_FORECAST_SEED", "7")
+    code, out, _ = run(*traces, *QUICK, "--weights", "50", "--burst", "0", "--json")
+    document = json.loads(out)
+    assert [one["objective"] for one in document["objectives"]] == ["p99 < 25000 ms", "error_rate < 50%"]
+    assert (code, document["seed"]) == (0, 7)
+
+
 def test_weights_are_percentages() -> None:
     assert parse_weights("5, 50%,100") == (0.05, 0.5, 1.0)
     with pytest.raises(ParameterError, match="-1 is outside"):
