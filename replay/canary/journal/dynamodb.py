@@ -155,7 +155,6 @@ class DynamoJournal:
         """Write a line in one transaction with the check of the token."""
         from botocore.exceptions import ClientError
 
-        mark = uuid.uuid4().hex
         item = {
             **self._key(_line_key(line.rollout_id, line.number)),
             "rollout": {"S": line.rollout_id},
@@ -164,7 +163,6 @@ class DynamoJournal:
             "fence": {"N": str(line.token)},
             "kind": {"S": line.kind},
             "data": {"S": json.dumps(line.data, separators=(",", ":"))},
-            "mark": {"S": mark},
         }
         with self._answering(f"writing line {line.number}"):
             try:
@@ -191,19 +189,20 @@ class DynamoJournal:
             except ClientError as error:
                 if error_code(error) != "TransactionCanceledException":
                     raise
-                self._explain(lease, line, mark, error)
+                self._explain(lease, line, item, error)
 
-    def _explain(self, lease: Lease, line: Line, mark: str, error: Exception) -> None:
-        """Find out why a write was refused; one of ours that the SDK sent twice, after a lost answer, has succeeded."""
+    def _explain(self, lease: Lease, line: Line, item: dict[str, Any], error: Exception) -> None:
+        """Find out why a write was refused; one that was sent again, after a lost answer, has succeeded before."""
         answer = self._client.get_item(
             TableName=self._table, Key=self._key(_line_key(line.rollout_id, line.number)), ConsistentRead=True
         )
         found = answer.get("Item")
-        if found is not None and found["mark"]["S"] == mark:
-            return
         current = self._client.get_item(TableName=self._table, Key=self._key("lease"), ConsistentRead=True)
         if "Item" not in current or int(current["Item"]["fence"]["N"]) != lease.token:
             raise LeaseLostError(lost_message(lease)) from error
+        # A token has one holder, so what bears this one was written by this controller.
+        if found is not None and all(found[name] == item[name] for name in ("fence", "kind", "data")):
+            return
         if found is not None:
             raise LeaseLostError(taken_message(line)) from error
         # Neither reason holds: another transaction was in the way (TransactionConflict).

@@ -12,6 +12,7 @@ from typing import Any
 import boto3
 import pytest
 from botocore.config import Config
+from botocore.exceptions import ReadTimeoutError
 
 from replay.canary.errors import JournalDownError, LeaseHeldError, LeaseLostError
 from replay.canary.journal import Command, DynamoJournal, FileJournal, Journal, Lease, Line, MemoryJournal
@@ -218,3 +219,25 @@ def test_a_line_that_was_written_but_whose_answer_was_lost_counts_once(dynamodb,
     lease = journal.acquire("a", 60, NOW)
     journal.append(lease, _line(0, lease))
     assert len(journal.lines("20270115T080000Z-a")) == 1
+
+
+def test_a_line_whose_answer_was_lost_may_be_written_again(dynamodb, tmp_path):
+    """The controller's client tries once and the controller again: its own line is not another controller's."""
+
+    class LosesAnswers:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(dynamodb, name)
+
+        def transact_write_items(self, **request: Any) -> Any:
+            dynamodb.transact_write_items(**request)
+            raise ReadTimeoutError(endpoint_url="dynamodb")
+
+    scope = f"lost:{tmp_path.name}"
+    journal = DynamoJournal(dynamodb, scope)
+    journal.ensure_table()
+    lease = journal.acquire("a", 60, NOW)
+    line = _line(0, lease, batch={"x": [0.1]})
+    with pytest.raises(JournalDownError, match="writing line 0"):
+        DynamoJournal(LosesAnswers(), scope).append(lease, line)
+    journal.append(lease, line)
+    assert list(journal.lines("20270115T080000Z-a")) == [line]
