@@ -362,7 +362,8 @@ class Controller:
                     world.promotion.pin()
                 self._scribe.write("done", {"action": "pin"})
             if not self.state.released:
-                self._drain()
+                if not self._drain():
+                    return
                 self._scribe.write("intent", {"action": "release"})
                 if self._scribe.is_behind:
                     return
@@ -374,16 +375,20 @@ class Controller:
             return
         self._scribe.finish("promoted", self.state.why)
 
-    def _drain(self) -> None:
-        """Wait until the old version has run nothing for as long as the plan says."""
+    def _drain(self) -> bool:
+        """Wait until the old version has run nothing for as long as the plan says; False where an abort came first."""
         world, clock = self.world, self.world.clock
         quiet_from_s = clock.now_s()
         until_s = quiet_from_s + _DRAIN_AT_MOST_S
         while clock.now_s() - quiet_from_s < self.start.plan.drain_s and clock.now_s() < until_s:
             clock.sleep(min(5.0, max(self.start.plan.drain_s / 10, 0.1)))
             self._scribe.renew()
+            # What keeps the old version warm must not go while the alias goes back to it.
+            if self._obey_commands() or self._foreign():
+                return False
             if world.promotion.busy():
                 quiet_from_s = clock.now_s()
+        return True
 
     # ---- commands --------------------------------------------------------------------------------------------------
 

@@ -488,6 +488,38 @@ def test_abort_and_forced_promotion():
     forced.check_journal()
 
 
+class DrainingClock(SimulatedClock):
+    """A clock that does something once, a moment after the candidate has got everything."""
+
+    def __init__(self, alias: SimulatedAlias, then: Callable[[], object]) -> None:
+        super().__init__()
+        self._alias, self._then, self._done = alias, then, False
+
+    def sleep(self, seconds: float) -> None:
+        super().sleep(seconds)
+        if self._alias.read().weights == {"2": 1.0} and seconds < 10 and not self._done:
+            self._done = True
+            self._then()
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_an_abort_while_the_old_version_drains_keeps_it_warm(told):
+    """The alias goes back at once; whether or not the journal takes the command, nothing may be released then."""
+    setup = Setup()
+
+    def abort() -> None:
+        setup.alias.roll_back()
+        if told:
+            setup.journal.post("r1", Command("abort", setup.clock.now_s(), "anna"))
+
+    setup.clock = DrainingClock(setup.alias, abort)
+    controller = setup.run(setup.begin())
+    assert controller.state.outcome == ("rolled_back" if told else "stopped")
+    assert setup.hands.releases == 0
+    assert setup.alias.read().weights == {"1": 1.0}
+    setup.check_journal()
+
+
 def test_what_is_asked_for_after_an_abort_comes_too_late():
     setup = Setup()
     controller = setup.run(setup.begin(), until=lambda c: c.state.lines > 4)
