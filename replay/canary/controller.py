@@ -278,8 +278,6 @@ class Controller:
             self._shift(state.step + 1)
         elif state.decided == "promote" and state.weight < 1:
             self._shift(len(self.start.plan.steps) - 1)
-            if self.state.intent is None and self.state.outcome is None:
-                self._scribe.write("decision", {"decision": "promote", "why": state.why, "step": self.state.step})
         elif state.decided == "promote":
             self._promote()
         elif not state.spans:

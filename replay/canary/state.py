@@ -7,7 +7,7 @@ Lines and their data:
 ``intent``    action (``weight``, ``pin``, ``release``), step, weight, before (the alias's weights)
 ``done``      action, step, weight, at_s
 ``look``      step, elapsed_s, batch
-``decision``  decision (``advance``, ``rollback``, ``promote``, ``inconclusive``), why, step
+``decision``  decision (``advance``, ``rollback``, ``promote``), why, step
 ``paused``    why, command_at_s (where a command asked for it)
 ``resumed``   why, command_at_s
 ``note``      text
@@ -128,7 +128,9 @@ def advance(state: RolloutState, line: Line) -> RolloutState:
     if line.kind == "done":
         if data["action"] == "weight":
             spans = (*state.spans, StepSpan(int(data["step"]), float(data["at_s"])))
-            return replace(state, intent=None, decided=None, spans=spans)
+            # A shift is all of an advance, and a part of a promotion.
+            decided = None if state.decided == "advance" else state.decided
+            return replace(state, intent=None, decided=decided, spans=spans)
         return replace(
             state,
             intent=None,
@@ -143,7 +145,9 @@ def advance(state: RolloutState, line: Line) -> RolloutState:
         return replace(state, paused=str(data["why"]), commands_until_s=until_s)
     if line.kind == "resumed":
         until_s = float(data.get("command_at_s", state.commands_until_s))
-        return replace(state, paused=None, decided=None, commands_until_s=until_s, patience_from_s=line.at_s)
+        # To advance is decided anew, on what the pause has shown; a rollback or promotion that is not done still is.
+        decided = None if state.decided == "advance" else state.decided
+        return replace(state, paused=None, decided=decided, commands_until_s=until_s, patience_from_s=line.at_s)
     if line.kind == "finished":
         return replace(state, outcome=data["outcome"], why=str(data["why"]), intent=None)
     return state

@@ -488,6 +488,42 @@ def test_abort_and_forced_promotion():
     forced.check_journal()
 
 
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_forced_promotion_whose_shift_is_refused_once_still_waits_for_no_evidence(killed):
+    setup = Setup()
+    controller = setup.run(setup.begin(), until=lambda c: c.state.lines > 4)
+    setup.journal.post("r1", Command("promote", setup.clock.now_s(), "anna"))
+    setup.alias.set_weight = _refused  # type: ignore[method-assign, assignment]
+    controller.tick()
+    del setup.alias.set_weight
+    if killed:
+        controller = setup.resume()
+    controller.tick()
+    assert setup.alias.read().weights == {"2": 1.0}
+    controller.tick()
+    assert controller.state.outcome == "promoted"
+    setup.check_journal()
+
+
+def test_going_on_after_a_pause_does_not_forget_a_rollback_that_was_decided():
+    """An alarm began to fire while the rollout was paused, Lambda refused the rollback; now it is quiet again."""
+    plan = replace(PLAN, alarms=("new",), patience_s=60)
+    setup = Setup(plan=plan)
+    controller = setup.run(setup.begin(), until=lambda c: c.state.lines > 4)
+    setup.journal.post("r1", Command("pause", setup.clock.now_s(), "anna"))
+    setup.hands.alarms = {"new"}
+    setup.alias.roll_back = _refused  # type: ignore[method-assign]
+    with pytest.raises(GoneError):
+        setup.run(controller)
+    del setup.alias.roll_back
+    setup.hands.alarms = set()
+    setup.journal.post("r1", Command("resume", setup.clock.now_s(), "anna"))
+    controller = setup.run(setup.resume())
+    assert controller.state.outcome == "rolled_back"
+    assert "alarm new" in controller.state.why
+    assert setup.alias.read().weights == {"1": 1.0}
+
+
 class DrainingClock(SimulatedClock):
     """A clock that does something once, a moment after the candidate has got everything."""
 
