@@ -117,13 +117,26 @@ class Controller:
     def tick(self) -> None:
         """Look once, and do what follows from it."""
         self._scribe.renew()
-        if self._gone() or self._obey_commands() or self._unfinished() or self._foreign():
+        if self._gone() or self._obey_commands():
+            return
+        if self._unfinished():
+            if not self._shift_waits:
+                return
+        elif self._foreign():
             return
         verdict = self._look()
         alarm = self._new_alarm()
         if alarm is not None and verdict.decision != "rollback":
             verdict = Verdict("rollback", f"alarm {alarm} began to fire at {self._scribe.label}")
-        self._act(verdict)
+        if verdict.decision == "rollback" or not self._shift_waits:
+            self._act(verdict)
+
+    @property
+    def _shift_waits(self) -> bool:
+        """Whether Lambda or the journal does not take the next step; the one that runs is watched meanwhile."""
+        state = self.state
+        shifting = state.intent is not None and state.intent["action"] == "weight"
+        return shifting and bool(state.spans) and state.outcome is None
 
     def stopped(self, error: StoppedError) -> None:
         """Write down that somebody told this controller to stop, and give the lease back."""

@@ -488,6 +488,37 @@ def test_abort_and_forced_promotion():
     forced.check_journal()
 
 
+@pytest.mark.parametrize("who", ["Lambda", "the journal"])
+@pytest.mark.parametrize("by", ["evidence", "alarm"])
+def test_a_step_whose_end_is_refused_is_watched_all_the_same(who, by):
+    """The second step cannot begin; a regression of the first one must not wait for that."""
+    scenario = replace(BAD, from_s=900) if by == "evidence" else GOOD
+    setup = Setup(scenario, plan=replace(PLAN, alarms=("new",), patience_s=7200))
+    controller = setup.run(setup.begin(), until=lambda c: c.state.lines > 4)
+
+    def refused(*_: object) -> AliasState:
+        raise CloudError("UpdateAlias: AccessDenied")
+
+    if who == "Lambda":
+        setup.alias.set_weight = refused  # type: ignore[method-assign, assignment]
+    else:
+        real = setup.journal.append
+
+        def append(lease: Lease, line: Line) -> None:
+            if line.kind == "intent":
+                raise JournalDownError("journal: no answer")
+            real(lease, line)
+
+        setup.journal.append = append
+    setup.run(controller, until=lambda _: setup.clock.now_s() > EPOCH_S + 900)
+    assert (controller.state.step, controller.state.outcome) == (0, None)
+    if by == "alarm":
+        setup.hands.alarms = {"new"}
+    setup.run(controller)
+    assert controller.state.outcome == "rolled_back"
+    assert setup.alias.read().weights == {"1": 1.0}
+
+
 @pytest.mark.parametrize("killed", [False, True])
 def test_a_forced_promotion_whose_shift_is_refused_once_still_waits_for_no_evidence(killed):
     setup = Setup()
