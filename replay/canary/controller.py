@@ -84,6 +84,7 @@ class Controller:
         self._patience = Patience(self.start.plan.patience_s, world.clock.now_s())
         self._scribe = Scribe(world.journal, world.notifier, world.clock, self._patience, self.start, lease, state)
         self.rollback_took_s: float | None = None
+        self._unpromoted_from_s: float | None = None
 
     @property
     def state(self) -> RolloutState:
@@ -100,7 +101,8 @@ class Controller:
         LeaseLostError
             Another controller took over; this one did nothing more.
         GoneError
-            Lambda or the journal has been silent for longer than the plan's patience; the weights are as they were.
+            Lambda or the journal has been silent, or the promotion refused, for longer than the plan's patience; the
+            weights are as they were.
         StoppedError
             It was told to stop; the journal says so where it answers, and the weights are as they were.
         """
@@ -150,6 +152,10 @@ class Controller:
 
     def _gone(self) -> bool:
         """Give up on a cloud that does not answer; True where that meant a rollback."""
+        if "Lambda" in self._patience.silent(self.world.clock.now_s()):
+            # After a long tick or sleep nobody has asked it for a while.
+            with suppress(CloudError):
+                self._read_alias()
         silent = self._patience.silent(self.world.clock.now_s())
         if not silent:
             return False
@@ -383,6 +389,15 @@ class Controller:
                 self._scribe.write("done", {"action": "release"})
         except (CloudError, JournalDownError) as error:
             self._scribe.note_once(f"promotion is not complete, trying on: {error}")
+            now_s = world.clock.now_s()
+            if self._unpromoted_from_s is None:
+                self._unpromoted_from_s = now_s
+            if now_s - self._unpromoted_from_s > self._patience.at_most_s:
+                raise GoneError(
+                    f"{self.start.function}:{self.start.alias} is wholly at version {self.start.candidate}, but the "
+                    f"promotion was refused for {self._patience.at_most_s / 60:.3g} min ({error}); find out why, then "
+                    "`tailcast canary resume`"
+                ) from error
             return
         self._scribe.finish("promoted", self.state.why)
 

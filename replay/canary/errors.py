@@ -9,7 +9,7 @@
     ├── JournalDownError      the journal does not answer: nothing but a rollback may be done
     ├── EvidenceDownError     the evidence does not answer: nothing can be concluded from it
     ├── ForeignChangeError    somebody else changed the alias
-    ├── GoneError             Lambda or the journal has been silent for longer than the plan's patience
+    ├── GoneError             Lambda or the journal has been silent, or has refused, for longer than the plan's patience
     └── StoppedError          the controller was told to stop; exits with 128 and the signal's number
 """
 
@@ -51,7 +51,7 @@ class ForeignChangeError(CanaryError):
 
 
 class GoneError(CanaryError):
-    """Lambda or the journal has been silent for longer than the plan's patience."""
+    """Lambda or the journal has been silent, or has refused, for longer than the plan's patience."""
 
 
 class StoppedError(CanaryError):

@@ -695,6 +695,31 @@ def test_a_controller_whose_lambda_is_gone_gives_up_and_changes_nothing(on_crash
     assert setup.alias.read().weights == ({"2": 1.0} if on_crash == "resume" else {"1": 1.0})
 
 
+def test_patience_counts_silence_and_not_the_time_between_two_questions():
+    """Looks further apart than the patience; and a machine that slept for an hour."""
+    setup = Setup(plan=replace(PLAN, patience_s=5))
+    controller = setup.run(setup.begin(), until=lambda c: c.state.lines > 8)
+    setup.clock.sleep(3000)
+    setup.run(controller)
+    assert controller.state.outcome == "promoted"
+
+
+def test_a_promotion_that_is_refused_for_too_long_says_so():
+    setup = Setup(plan=replace(PLAN, patience_s=600))
+    controller = setup.run(setup.begin(), until=lambda c: c.state.weight == 1)
+
+    def refused() -> None:
+        raise CloudError("promotion: AccessDenied")
+
+    setup.hands.release = refused  # type: ignore[method-assign]
+    with pytest.raises(GoneError, match=r"promotion was refused for 10 min \(promotion: AccessDenied\)"):
+        setup.run(controller)
+    controller.close()
+    del setup.hands.release
+    assert setup.run(setup.resume()).state.outcome == "promoted"
+    assert setup.alias.read().weights == {"2": 1.0}
+
+
 @pytest.mark.parametrize("on_crash", ["resume", "rollback"])
 def test_without_a_journal_for_too_long_it_does_what_the_plan_says(on_crash):
     setup = Setup(plan=replace(PLAN, patience_s=600, on_crash=on_crash))
