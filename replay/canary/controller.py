@@ -179,9 +179,8 @@ class Controller:
             batch = Batch(note=str(error))
             self._scribe.note_once(f"no evidence: {error}")
         verdict = self.judge.look(batch, elapsed_s)
-        self._scribe.write(
-            "look", {"step": self.state.step, "elapsed_s": elapsed_s, "batch": batch.to_json()}, at_s=now_s
-        )
+        data = {"step": self.state.step, "elapsed_s": elapsed_s, "batch": batch.to_json()}
+        self._scribe.write("look", data, at_s=now_s, urgent=verdict.decision == "rollback")
         return verdict
 
     def _new_alarm(self) -> str | None:
@@ -266,7 +265,7 @@ class Controller:
         data: dict[str, Any] = {"decision": "rollback", "why": why, "step": self.state.step}
         if command_at_s is not None:
             data["command_at_s"] = command_at_s
-        self._scribe.write("decision", data)
+        self._scribe.write("decision", data, urgent=True)
         self._carry_out_rollback(why, decided_s)
 
     def _carry_out_rollback(self, why: str, decided_s: float) -> None:

@@ -45,6 +45,7 @@ _EVIDENCE_READ_S: Final = 6.0
 _EVIDENCE_ATTEMPTS: Final = 2
 """A CloudWatch that does not answer must not keep the controller from commands, alarms and its lease: the next look
 tries again."""
+_TELL_ATTEMPTS: Final = 2
 _LOGS_UP_TO_RPS: Final = 200.0
 """Above it there are more lines than CloudWatch Logs gives between two looks (10,000 a page, some pages a second)."""
 
@@ -196,14 +197,17 @@ def live_world(
         if deployment is not None
         else AliasPromotion(client("lambda"), target.function, target.candidate, target.baseline, quiet)
     )
-    topics = any(each.sns for each in plan.notify)
+    sns = None
+    if any(each.sns for each in plan.notify):
+        # A rollback that Lambda refuses is told before it is tried again.
+        sns = quick_client("sns", region=place.region, endpoint_url=place.endpoint_url, attempts=_TELL_ATTEMPTS)
     return World(
         live_alias(place, target),
         evidence,
         journal,
         Gates(plan.gates, plan.alarms, cloudwatch),
         promotion,
-        Notifications(plan.notify, client("sns") if topics else None, say),
+        Notifications(plan.notify, sns, say),
         clock,
     )
 

@@ -58,8 +58,13 @@ class Scribe:
 
     # ---- lines -----------------------------------------------------------------------------------------------------
 
-    def write(self, kind: Kind, data: Mapping[str, Any], *, at_s: float | None = None) -> None:
+    def write(self, kind: Kind, data: Mapping[str, Any], *, at_s: float | None = None, urgent: bool = False) -> None:
         """Write a line; where the journal does not answer it waits, in order, until it does.
+
+        Parameters
+        ----------
+        urgent
+            Whether what follows cannot wait until people are told that the journal does not answer.
 
         Raises
         ------
@@ -79,7 +84,8 @@ class Scribe:
         try:
             self._flush()
         except JournalDownError as error:
-            self.tell_once("journal", str(error))
+            if not urgent:
+                self.tell_once("journal", str(error))
 
     def finish(self, outcome: Outcome, why: str) -> None:
         """Write the rollout's last line, and tell."""

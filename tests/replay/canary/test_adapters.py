@@ -17,7 +17,7 @@ from replay.canary.abort import abort_now
 from replay.canary.errors import EvidenceDownError, ForeignChangeError, JournalDownError
 from replay.canary.gates import Gates, alarms_now, ask
 from replay.canary.journal import FileJournal, Line
-from replay.canary.live import Place, evidence_for, live_alias, open_journal, recall, remember
+from replay.canary.live import Place, evidence_for, live_alias, live_world, open_journal, recall, remember
 from replay.canary.live_alias import LambdaAlias, quick_client
 from replay.canary.metric_evidence import MetricEvidence
 from replay.canary.notify import Notifications
@@ -27,7 +27,7 @@ from replay.canary.ports import StepSpan
 from replay.canary.preflight import Target, check, smoke
 from replay.canary.promotion import AliasPromotion, QuietVersion
 from replay.canary.reference import Reference
-from replay.canary.rehearse.world import SimulatedClock
+from replay.canary.rehearse.world import Nobody, SimulatedClock
 from replay.canary.state import Start, start_to_json
 from replay.cloud import CloudConfig, LocalCloud
 from replay.errors import CloudError, InputError
@@ -260,6 +260,21 @@ def test_notifications_reach_who_can_be_reached(server, cloud, capsys):
     assert "the webhook of 127.0.0.1:9 was not told" in said
     assert "the webhook of 127.0.0.2:9 was not told" in said
     assert "s3cr3t" not in said  # whoever knows a webhook's path may post to it
+
+
+@pytest.mark.slow
+def test_a_topic_that_does_not_answer_keeps_nobody_for_long(credentials, tmp_path, capsys):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        place = Place("us-east-1", f"http://127.0.0.1:{silent.getsockname()[1]}", str(tmp_path), tmp_path)
+        plan = Plan("p", (Step(1.0, 1, 2),), (objective("error_rate"),), notify=(Notify(sns="arn:aws:sns:topic"),))
+        target = Target("f", "live", "1", "2")
+        world = live_world(
+            place, target, plan, open_journal(place, target), Nobody(), None, lambda *_: None, SimulatedClock()
+        )  # type: ignore[arg-type]
+        began = time.monotonic()
+        world.notifier.tell("f:live rolling back is refused", {"why": "x"})
+        assert time.monotonic() - began < 12
+    assert "was not told" in capsys.readouterr().err
 
 
 def test_alarms_that_do_not_exist_are_refused(cloud):

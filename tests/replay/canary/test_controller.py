@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from replay.canary.batch import Batch
 from replay.canary.controller import Controller, World
 from replay.canary.errors import (
     EvidenceDownError,
@@ -20,6 +21,7 @@ from replay.canary.errors import (
     StoppedError,
 )
 from replay.canary.journal import Command, Lease, Line, MemoryJournal
+from replay.canary.judge import Verdict
 from replay.canary.plan import Plan, Step, objective
 from replay.canary.rehearse.scenario import Scenario
 from replay.canary.rehearse.world import EPOCH_S, Nobody, SimulatedAlias, SimulatedClock, SimulatedEvidence, Traffic
@@ -383,6 +385,35 @@ def test_without_a_journal_it_rolls_back_but_never_goes_on():
     setup.journal.down = False
     controller.close()
     setup.check_journal()
+
+
+def test_a_rollback_does_not_wait_until_people_know_that_the_journal_is_gone():
+    setup = Setup(BAD)
+    setup.journal = FlakyJournal(setup.journal)
+    controller = setup.run(setup.begin(), until=lambda c: c.state.lines > 4)
+
+    def tell(subject: str, facts: Any) -> None:
+        setup.clock.sleep(100)
+        setup.hands.told.append((subject, str(facts["why"])))
+
+    setup.hands.tell = tell  # type: ignore[method-assign]
+    look, roll_back, times = controller.judge.look, setup.alias.roll_back, {}
+
+    def last_look(batch: Batch, elapsed_s: float) -> Verdict:
+        verdict = look(batch, elapsed_s)
+        setup.journal.down = verdict.decision == "rollback"
+        times["found"] = setup.clock.now_s()
+        return verdict
+
+    def timed() -> AliasState:
+        times["done"] = setup.clock.now_s()
+        return roll_back()
+
+    controller.judge.look, setup.alias.roll_back = last_look, timed  # type: ignore[method-assign]
+    setup.run(controller)
+    assert controller.state.outcome == "rolled_back"
+    assert times["done"] - times["found"] <= 5
+    assert any("journal" in why for _, why in setup.hands.told)
 
 
 def test_a_journal_that_comes_back_gets_every_line():
