@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -136,12 +137,5 @@ class Assembler:
     def _forget(self, now_s: float) -> None:
         for seen in (self._events, self._given):
             # Both are in order of time, so the old ones are in front.
-            for name in [name for name, at_s in _front(seen) if now_s - at_s > 2 * LATE_S]:
+            for name, _ in list(itertools.takewhile(lambda one: now_s - one[1] > 2 * LATE_S, seen.items())):
                 del seen[name]
-
-
-def _front(seen: dict[str, float]) -> Iterable[tuple[str, float]]:
-    for count, item in enumerate(seen.items()):
-        if count >= 10_000:
-            return
-        yield item

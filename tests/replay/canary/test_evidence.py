@@ -202,6 +202,14 @@ def test_a_report_that_never_comes_is_given_up():
     assert assembler.incomplete == 1
 
 
+def test_what_was_seen_long_ago_is_forgotten_however_much_comes_between_two_looks():
+    assembler = Assembler()
+    lines = [LogLine(f"e{number}", "s", 0, "something else") for number in range(25_000)]
+    assembler.add(lines, START_S)
+    assembler.complete(START_S + 2 * LATE_S + 1)
+    assert not assembler._events
+
+
 def test_other_versions_and_refused_requests_are_no_evidence():
     logs = FakeLogs()
     logs.put(_lines("other", "7", START_S + 5))
