@@ -117,8 +117,14 @@ class LogEvidence:
             # What reported before the last journaled look was counted by the controller that is gone.
             self._count_from_s = since_s
         first_s = spans[0].start_s - _SKEW_S
-        start_s = max(min(now_s, self._read_until_s or since_s) - _OVERLAP_S, first_s)
-        self._assembler.add(self._lines(start_s, now_s, _READ_AT_MOST_S), now_s)
+        read_until_s = min(now_s, self._read_until_s or since_s)
+        start_s = max(read_until_s - _OVERLAP_S, first_s)
+        try:
+            self._assembler.add(self._lines(start_s, now_s, _READ_AT_MOST_S), now_s)
+        except _TooManyLinesError as error:
+            # After an outage there is more to read than one look can; the next one goes on from here.
+            self._read_until_s = max(read_until_s, error.read_until_s)
+            raise
         self._read_until_s = now_s
         if self._looks % _WIDE_EVERY == 0 and start_s > first_s:
             with suppress(_TooManyLinesError):
@@ -171,11 +177,14 @@ class LogEvidence:
             "limit": _PAGE_EVENTS,
         }
         give_up_s = time.monotonic() + at_most_s
+        read_until_s = start_s
         try:
             with cloud_errors(f"log group {self._log_group}"):
                 while True:
                     page = self._logs.filter_log_events(**request)
                     for event in page.get("events", ()):
+                        # Pages are in order of time.
+                        read_until_s = int(event["timestamp"]) / 1000
                         yield LogLine(
                             str(event["eventId"]),
                             str(event["logStreamName"]),
@@ -187,7 +196,8 @@ class LogEvidence:
                     if time.monotonic() > give_up_s:
                         raise _TooManyLinesError(
                             f"log group {self._log_group}: more lines than can be read in {at_most_s:.0f} s; "
-                            "set 'source: metrics' in the plan"
+                            "set 'source: metrics' in the plan",
+                            read_until_s,
                         )
                     request["nextToken"] = page["nextToken"]
         except CloudError as error:
@@ -195,7 +205,11 @@ class LogEvidence:
 
 
 class _TooManyLinesError(EvidenceDownError):
-    """There is more to read than there is time."""
+    """There is more to read than there is time; what came until ``read_until_s`` has been read."""
+
+    def __init__(self, message: str, read_until_s: float) -> None:
+        super().__init__(message)
+        self.read_until_s = read_until_s
 
 
 def _or_nan(value: float | None) -> float:

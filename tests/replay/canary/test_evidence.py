@@ -254,6 +254,23 @@ def test_more_lines_than_can_be_read_in_time_do_not_blind_it_for_good(monkeypatc
         _look(source, logs, START_S + 620, spans)
 
 
+def test_after_an_outage_it_catches_up_with_what_one_look_cannot_read(monkeypatch):
+    logs = FakeLogs()
+    monkeypatch.setattr("replay.canary.log_evidence.time.monotonic", lambda: logs.spent_s)
+    logs.page, logs.page_takes_s = 30, 1.0
+    for number in range(900):
+        logs.put(_lines(f"r{number}", "1", START_S + number))
+    source, spans, seen = _source(logs), (StepSpan(0, START_S),), 0
+    logs.error = "ServiceUnavailable"
+    for at_s in range(10, 920, 10):
+        logs.error = "ServiceUnavailable" if 100 < at_s < 500 else None
+        try:
+            seen += _look(source, logs, START_S + at_s, spans).requests(candidate=False)
+        except EvidenceDownError:
+            continue
+    assert seen == 900
+
+
 def test_the_history_may_take_its_time(monkeypatch):
     logs = FakeLogs()
     monkeypatch.setattr("replay.canary.log_evidence.time.monotonic", lambda: logs.spent_s)
