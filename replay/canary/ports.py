@@ -68,7 +68,8 @@ class EvidenceSource(Protocol):
         reference
             Thresholds.
         since_s
-            End of the last look that was journaled; a resumed controller must not count again what came before.
+            End of the last look that was journaled and not blind; a resumed controller must not count again what came
+            before.
         now_s
             Now.
         """

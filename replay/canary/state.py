@@ -72,7 +72,7 @@ class RolloutState:
     paused
         Why, or None.
     seen_until_s
-        End of the last look.
+        End of the last look that was not blind.
     """
 
     start: Start | None = None
@@ -117,7 +117,10 @@ def advance(state: RolloutState, line: Line) -> RolloutState:
         )
     data = line.data
     if state.start is not None and line.kind == "look":
-        return replace(state, lines=state.lines + 1, seen_until_s=line.at_s)
+        # What a look could not see is still to be seen, whoever takes over.
+        batch = data["batch"]
+        blind = batch["note"] is not None and not batch["cells"]
+        return replace(state, lines=state.lines + 1, seen_until_s=state.seen_until_s if blind else line.at_s)
     state = replace(state, lines=state.lines + 1)
     if line.kind == "started":
         return replace(state, start=start_from_json(line.rollout_id, data), seen_until_s=line.at_s)

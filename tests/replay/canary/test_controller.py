@@ -462,6 +462,18 @@ def test_without_evidence_it_neither_goes_on_nor_forgets():
     assert controller.state.outcome == "promoted"
 
 
+def test_whoever_takes_over_after_an_outage_sees_what_came_while_it_lasted():
+    setup = Setup()
+    setup.evidence = Blind(setup.evidence)
+    controller = setup.run(setup.begin(), until=lambda c: c.state.lines > 8)
+    before_s = controller.state.seen_until_s
+    setup.evidence.down = True
+    for _ in range(30):
+        controller.tick()
+        setup.clock.sleep(10)
+    assert setup.resume().state.seen_until_s == before_s
+
+
 def test_rollback_is_tried_until_lambda_answers():
     setup = Setup(BAD)
     refusals = [3]
