@@ -13,12 +13,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from replay.canary.errors import JournalDownError, LeaseHeldError, LeaseLostError
 from replay.canary.journal.memory import held_message, lost_message, taken_message
 from replay.canary.journal.model import Command, Lease, Line
 from simulator.files import write_text
+
+_TAIL_BYTES: Final = 16_384
+"""Read at a time from a file's end: a line of a journal is some kilobytes at most, a long rollout's file a hundred
+megabytes."""
 
 _Kept = TypeVar("_Kept", Line, Lease, Command)
 
@@ -71,10 +75,13 @@ class FileJournal:
         with self._locked():
             self._check(lease)
             path = self._path(line.rollout_id)
-            kept = self._whole_lines(path)
-            if len(kept) != line.number:
-                raise LeaseLostError(taken_message(line))
             data = (json.dumps(asdict(line), separators=(",", ":")) + "\n").encode()
+            kept = self._last_line(path)
+            if kept is not None and kept == data:
+                # Written before, by this controller: only the answer was lost.
+                return
+            if line.number != (0 if kept is None else _read(Line, kept, path, line.number - 1).number + 1):
+                raise LeaseLostError(taken_message(line))
             with path.open("ab") as file:
                 file.write(data)
                 file.flush()
@@ -90,15 +97,18 @@ class FileJournal:
     def rollouts(self) -> Sequence[str]:
         """Give the ids of all rollouts: those that have a first line."""
         with self._locked():
-            begun = [path for path in self._folder.glob("*.jsonl") if self._whole_lines(path)]
+            begun = [path for path in self._folder.glob("*.jsonl") if self._last_line(path) is not None]
         return sorted(path.name.removesuffix(".jsonl") for path in begun)
 
     def post(self, rollout_id: str, command: Command) -> None:
         """Leave a command."""
-        with self._locked(), (self._folder / f"{rollout_id}.commands").open("ab") as file:
-            file.write((json.dumps(asdict(command)) + "\n").encode())
-            file.flush()
-            os.fsync(file.fileno())
+        path = self._folder / f"{rollout_id}.commands"
+        with self._locked():
+            self._last_line(path)
+            with path.open("ab") as file:
+                file.write((json.dumps(asdict(command)) + "\n").encode())
+                file.flush()
+                os.fsync(file.fileno())
 
     def commands(self, rollout_id: str, since_s: float) -> Sequence[Command]:
         """Give the commands left after ``since_s``."""
@@ -124,16 +134,30 @@ class FileJournal:
         return self._folder / f"{rollout_id}.jsonl"
 
     def _whole_lines(self, path: Path) -> list[bytes]:
-        """Read the acknowledged lines; what follows the last newline was cut short by a crash, and goes."""
+        """Read the acknowledged lines."""
+        return [] if self._last_line(path) is None else path.read_bytes().splitlines()
+
+    def _last_line(self, path: Path) -> bytes | None:
+        """Read the last acknowledged line from the file's end; None where there is none.
+
+        What follows the last newline was cut short by a crash, and goes.
+        """
         if not path.is_file():
-            return []
-        data = path.read_bytes()
-        end = data.rfind(b"\n") + 1
-        if end < len(data):
+            return None
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            tail, start = b"", size
+            while start and tail.count(b"\n") < 2:
+                start = max(start - _TAIL_BYTES, 0)
+                file.seek(start)
+                tail = file.read(size - start)
+        end = start + tail.rfind(b"\n") + 1
+        if end < size:
             with path.open("r+b") as file:
                 file.truncate(end)
                 os.fsync(file.fileno())
-        return data[:end].splitlines()
+        lines = tail[: end - start].splitlines(keepends=True)
+        return lines[-1] if lines else None
 
     def _read_lease(self) -> Lease | None:
         path = self._folder / "lease.json"

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import tracemalloc
 from typing import Any
 
 import boto3
@@ -136,6 +137,44 @@ def test_a_line_cut_short_by_a_crash_is_no_line(tmp_path):
         journal.append(lease, _line(1, lease))
         assert [line.number for line in journal.lines("20270115T080000Z-a")] == [0, 1]
         path.write_bytes(whole)
+
+
+@pytest.mark.parametrize("size", [10, 20_000, 100_000])
+def test_a_line_of_any_length_is_written_after_the_last_one(tmp_path, size):
+    journal = FileJournal(tmp_path)
+    lease = journal.acquire("a", 60, NOW)
+    lines = [_line(number, lease, text="x" * size) for number in range(3)]
+    for line in lines:
+        journal.append(lease, line)
+    # Its answer was lost: it is there once, and nobody else's.
+    journal.append(lease, lines[-1])
+    assert list(journal.lines("20270115T080000Z-a")) == lines
+    with pytest.raises(LeaseLostError, match="line 4"):
+        journal.append(lease, _line(4, lease))
+
+
+def test_a_long_journal_takes_a_line_without_being_read(tmp_path):
+    """At a look every ten seconds a rollout of three days has 26,000 lines: some thirty megabytes."""
+    journal = FileJournal(tmp_path)
+    lease = journal.acquire("a", 60, NOW)
+    journal.append(lease, _line(0, lease))
+    path = tmp_path / "20270115T080000Z-a.jsonl"
+    path.write_bytes(b" " * 30_000_000 + b"\n" + path.read_bytes())
+    tracemalloc.start()
+    journal.append(lease, _line(1, lease))
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 1_000_000
+    assert path.read_bytes().endswith(b'"number":1,"at_s":1800000001.0,"token":1,"kind":"note","data":{}}\n')
+
+
+def test_a_command_cut_short_by_a_crash_does_not_spoil_the_next(tmp_path):
+    journal = FileJournal(tmp_path)
+    journal.post("r", Command("pause", NOW, "me"))
+    path = tmp_path / "r.commands"
+    path.write_bytes(path.read_bytes() + b'{"name": "resu')
+    journal.post("r", Command("abort", NOW + 1, "me"))
+    assert [command.name for command in journal.commands("r", 0)] == ["pause", "abort"]
 
 
 @pytest.mark.parametrize("left", [b"", b'{"rollout_id": "2027'])
