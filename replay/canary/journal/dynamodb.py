@@ -20,6 +20,8 @@ from replay.canary.journal.model import Command, Lease, Line
 from replay.errors import CloudError
 
 DEFAULT_TABLE: Final = "tailcast-canary"
+_LAST: Final = "~"
+"""Sorts after every number and id."""
 _WAITER: Final = {"Delay": 1, "MaxAttempts": 30}
 
 
@@ -225,7 +227,28 @@ class DynamoJournal:
 
     def rollouts(self) -> Sequence[str]:
         """Give the ids of all rollouts: those that have a first line."""
-        return sorted(item["rollout"]["S"] for item in self._query("line#", looks=False) if item["number"]["N"] == "0")
+        found: list[str] = []
+        request: dict[str, Any] = {
+            "TableName": self._table,
+            "ConsistentRead": True,
+            "Limit": 1,
+            "KeyConditionExpression": "#scope = :scope AND #item BETWEEN :after AND :last",
+            "ExpressionAttributeNames": {"#scope": "scope", "#item": "item"},
+        }
+        after = "line#"
+        with self._answering("reading"):
+            while True:
+                # From the first line of one rollout to the first of the next: a filter would read all that is between.
+                request["ExpressionAttributeValues"] = {
+                    ":scope": {"S": self._scope}, ":after": {"S": after}, ":last": {"S": f"line#{_LAST}"}
+                }  # fmt: skip
+                items = self._client.query(**request)["Items"]
+                if not items:
+                    return found
+                rollout_id = items[0]["rollout"]["S"]
+                if items[0]["number"]["N"] == "0":
+                    found.append(rollout_id)
+                after = f"line#{rollout_id}#{_LAST}"
 
     # ---- commands --------------------------------------------------------------------------------------------------
 

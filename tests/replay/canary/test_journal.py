@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import tracemalloc
+from dataclasses import replace
 from typing import Any
 
 import boto3
@@ -52,6 +53,30 @@ def test_lines_come_back_in_order(journal):
     assert list(journal.lines("20270115T080000Z-a", looks=False)) == written[::2]
     assert list(journal.rollouts()) == ["20270115T080000Z-a"]
     assert list(journal.lines("nothing")) == []
+
+
+def test_rollouts_are_told_by_their_first_lines_alone(dynamodb, tmp_path):
+    """Old rollouts have tens of thousands of looks; whoever asks for the newest must not read them all."""
+    read = []
+
+    class Counting:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(dynamodb, name)
+
+        def query(self, **request: Any) -> Any:
+            answer = dynamodb.query(**request)
+            read.append(answer["ScannedCount"])
+            return answer
+
+    journal = DynamoJournal(Counting(), f"many:{tmp_path.name}")
+    journal.ensure_table()
+    lease = journal.acquire("a", 60, NOW)
+    names = ["20270115T080000Z-a", "20270115T080000Z-b", "20270116T080000Z-a"]
+    for name in (*reversed(names), "20270117T080000Z-a"):
+        for number in range(1 if name.startswith("20270117") else 0, 8):
+            journal.append(lease, replace(_line(number, lease, "look"), rollout_id=name))
+    assert list(journal.rollouts()) == names
+    assert sum(read) <= 4
 
 
 def test_a_place_is_taken_once(journal):
