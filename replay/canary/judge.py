@@ -126,7 +126,12 @@ class Judge:
         self._split = self._split_tests()
 
     def look(self, batch: Batch, elapsed_s: float) -> Verdict:
-        """Take one batch; ``elapsed_s`` seconds of this step have passed."""
+        """Take one batch, and judge; ``elapsed_s`` seconds of this step have passed."""
+        self.take(batch, elapsed_s)
+        return self.verdict()
+
+    def take(self, batch: Batch, elapsed_s: float) -> None:
+        """Take one batch without a word about it: a journal that is read back may hold tens of thousands."""
         self.elapsed_s = elapsed_s
         for tests in self._tests:
             tests.update(batch, elapsed_s)
@@ -138,7 +143,6 @@ class Judge:
         if self._split and elapsed_s > _SPLIT_SETTLE_S and sum(here):
             for test in self._split:
                 test.update(here[1], sum(here))
-        return self.verdict()
 
     def verdict(self) -> Verdict:
         """Judge what is known now."""

@@ -25,7 +25,7 @@ def report(journal: Journal, rollout_id: str, now_s: float) -> dict[str, Any]:
             judge.begin_step(int(line.data["step"]))
         elif line.kind == "look":
             batch = Batch.from_json(line.data["batch"])
-            judge.look(batch, float(line.data["elapsed_s"]))
+            judge.take(batch, float(line.data["elapsed_s"]))
             seen["looks"] += 1
             seen["blind"] += batch.note is not None
             for name in ("late", "duplicates", "incomplete"):

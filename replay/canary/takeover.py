@@ -62,7 +62,7 @@ def resume(world: World, rollout_id: str, holder: str) -> Controller:
             if line.kind == "done" and line.data["action"] == "weight":
                 judge.begin_step(int(line.data["step"]))
             elif line.kind == "look":
-                judge.look(Batch.from_json(line.data["batch"]), float(line.data["elapsed_s"]))
+                judge.take(Batch.from_json(line.data["batch"]), float(line.data["elapsed_s"]))
         alias_state = _fence(world)
     controller = Controller(world, lease, state, judge, alias_state)
     if state.start.plan.on_crash == "rollback" and state.decided not in ("rollback", "promote"):
