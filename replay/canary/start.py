@@ -181,7 +181,7 @@ def _forecast(
     try:
         platform = target_platform(place, target, platform_file)
         expectation = expect(plan, baseline, candidate, platform, rate_rps=rate, seed=seed)
-    except SimulatorError as error:
+    except (CloudError, SimulatorError) as error:
         return None, [Finding("refuse", f"no forecast: {error}")]
     found = [Finding("refuse", f"the forecast fails the plan at {text}") for text in expectation.failures]
     return expectation, [*found, *(Finding("warn", text) for text in expectation.warnings)]

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from replay.aws import make_client
+from replay.aws import cloud_errors, make_client
 from replay.canary import preflight
 from replay.canary.live import Place
 from replay.canary.preflight import Target
@@ -36,7 +36,8 @@ def target_platform(place: Place, target: Target, platform_file: Path | None = N
     functions = make_client("lambda", region=place.region, endpoint_url=place.endpoint_url)
     versions = {}
     for name, version in ((BASELINE, target.baseline), (OPTIMIZED, target.candidate)):
-        answer = functions.get_function_configuration(FunctionName=target.function, Qualifier=version)
+        with cloud_errors(f"function {target.function}, version {version}"):
+            answer = functions.get_function_configuration(FunctionName=target.function, Qualifier=version)
         provisioned = preflight.concurrency(functions, target.function, version)
         versions[name] = VersionSettings(
             provisioned=provisioned[1] if provisioned else 0,

@@ -9,11 +9,14 @@ import pytest
 from replay.canary.journal import DynamoJournal
 from replay.canary.live import Place
 from replay.canary.preflight import Target
+from replay.canary.rehearse.engine_traffic import trace_of
+from replay.canary.rehearse.scenario import LatencyModel
 from replay.canary.takeover import fold_start
 from replay.canary.target_platform import is_local_cloud, target_platform
 from replay.cloud import LocalCloud
 from simulator.errors import ParameterError
 from simulator.platform import REQUESTS_PER_CONCURRENCY
+from simulator.trace import write_trace
 from tests.replay.canary.support import PLAN, Canary, Load
 
 MEASURED = 40
@@ -79,6 +82,16 @@ def test_without_requests_of_the_candidate_there_is_no_forecast(cloud, make_cana
     assert result.exit_code == 1
     assert f"no forecast: no request of version {canary.candidate}" in result.output
     assert canary.weights() == {"1": 1.0}
+
+
+def test_a_candidate_that_does_not_exist_is_refused_with_traces_too(cloud, make_canary, tmp_path):
+    canary = make_canary()
+    trace = str(write_trace(trace_of(LatencyModel(), requests=100), tmp_path / "trace.parquet"))
+    more = ("--candidate", "99", "--baseline-trace", trace, "--candidate-trace", trace)
+    result = canary.invoke(canary.start_arguments(*more, forecast=True))
+    assert result.exit_code == 1
+    assert "the candidate's version 99" in result.output
+    assert "no forecast: function" in result.output
 
 
 def test_the_platform_is_the_targets(cloud, make_canary, tmp_path):
