@@ -18,7 +18,8 @@ from replay.canary.expectation import Duration, Expectation, durations, expect
 from replay.canary.gates import Gates, alarms_now
 from replay.canary.live import Place, evidence_for, live_alias
 from replay.canary.live_alias import quick_client
-from replay.canary.plan import Plan
+from replay.canary.metric_evidence import MetricEvidence
+from replay.canary.plan import Plan, Source
 from replay.canary.ports import EvidenceSource
 from replay.canary.preflight import Finding, Target
 from replay.canary.reference import Reference
@@ -67,6 +68,11 @@ class Prepared:
     def refusals(self) -> tuple[str, ...]:
         """Reasons not to start."""
         return preflight.refusals(self.findings)
+
+    @property
+    def source(self) -> Source:
+        """Which source ``auto`` chose: whoever takes over must go on with the same, whatever the traffic is then."""
+        return "metrics" if isinstance(self.evidence, MetricEvidence) else "logs"
 
     @property
     def intervals(self) -> Mapping[tuple[str, str], tuple[float, float]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -127,7 +128,7 @@ def start(
     name = rollout_id(time.time())
     first = Start(
         name,
-        plan,
+        replace(plan, source=prepared.source),
         target.function,
         target.alias,
         target.baseline,

@@ -7,7 +7,9 @@ import json
 import pytest
 
 from replay.canary.journal import DynamoJournal
-from replay.canary.live import Place
+from replay.canary.live import Place, evidence_for
+from replay.canary.log_evidence import LogEvidence
+from replay.canary.metric_evidence import MetricEvidence
 from replay.canary.preflight import Target
 from replay.canary.rehearse.engine_traffic import trace_of
 from replay.canary.rehearse.scenario import LatencyModel
@@ -82,6 +84,22 @@ def test_without_requests_of_the_candidate_there_is_no_forecast(cloud, make_cana
     assert result.exit_code == 1
     assert f"no forecast: no request of version {canary.candidate}" in result.output
     assert canary.weights() == {"1": 1.0}
+
+
+@pytest.mark.parametrize(("up_to_rps", "kind"), [(200.0, LogEvidence), (-1.0, MetricEvidence)])
+def test_whoever_takes_over_goes_on_with_the_source_that_was_chosen(cloud, make_canary, monkeypatch, up_to_rps, kind):
+    """At the start the baseline had all requests, later it has a share of them."""
+    canary = make_canary()
+    monkeypatch.setattr("replay.canary.live._LOGS_UP_TO_RPS", up_to_rps)
+    monkeypatch.setattr("replay.cli.canary._run", lambda *_, **__: None)
+    canary.invoke(canary.start_arguments("--force"))
+    journal = DynamoJournal(cloud.client("dynamodb"), f"{canary.function}:live")
+    start = fold_start(journal.lines(journal.rollouts()[-1]))
+    assert start is not None
+    monkeypatch.setattr("replay.canary.live._LOGS_UP_TO_RPS", -up_to_rps)
+    place = Place("us-east-1", cloud.endpoint_url, "dynamodb", canary.folder)
+    found = evidence_for(place, Target(canary.function, "live", "1", canary.candidate), start.plan)
+    assert isinstance(found, kind)
 
 
 def test_a_candidate_that_does_not_exist_is_refused_with_traces_too(cloud, make_canary, tmp_path):
