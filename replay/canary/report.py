@@ -9,6 +9,7 @@ from replay.canary.batch import Batch
 from replay.canary.journal.model import Journal, Line
 from replay.canary.judge import Judge
 from replay.canary.state import fold
+from replay.errors import InputError
 
 
 def report(journal: Journal, rollout_id: str, now_s: float) -> dict[str, Any]:
@@ -62,9 +63,12 @@ def report(journal: Journal, rollout_id: str, now_s: float) -> dict[str, Any]:
 
 
 def listing(journal: Journal, rollout_id: str | None, *, looks: bool) -> list[dict[str, Any]]:
-    """Give all rollouts, one row each; or the lines of one."""
+    """Give all rollouts, one row each; or the lines of one. Raises InputError where there is no such one."""
     if rollout_id is not None:
-        return [_row(line) for line in journal.lines(rollout_id, looks=looks)]
+        lines = journal.lines(rollout_id, looks=looks)
+        if not lines:
+            raise InputError(f"rollout {rollout_id!r}: the journal has none of that name; `tailcast canary history`")
+        return [_row(line) for line in lines]
     found = []
     for name in journal.rollouts():
         lines = journal.lines(name)

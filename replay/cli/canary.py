@@ -138,8 +138,8 @@ def start(
         prepared.firing,
         refused,
     )
-    controller = begin(world, first, holder())
     remember(place, target, name)
+    controller = begin(world, first, holder())
     _run(controller, clock, as_json=as_json)
 
 
@@ -170,8 +170,8 @@ def resume(where: Where, as_json: bool) -> None:
     evidence = evidence_for(place, target, start.plan)
     clock = SystemClock()
     world = live_world(place, target, start.plan, journal, evidence, deployment, show.sayer(as_json), clock)
-    controller = take_over(world, start.rollout_id, holder())
     remember(place, target, start.rollout_id)
+    controller = take_over(world, start.rollout_id, holder())
     _run(controller, clock, as_json=as_json)
 
 
@@ -298,7 +298,7 @@ def _command(where: Where, name: CommandName, as_json: bool) -> None:
 
 
 def _run(controller: Controller, clock: SystemClock, *, as_json: bool) -> None:
-    from replay.canary.errors import GoneError, StoppedError
+    from replay.canary.errors import StoppedError
     from replay.canary.stopping import stopping_on_signals
 
     try:
@@ -311,7 +311,8 @@ def _run(controller: Controller, clock: SystemClock, *, as_json: bool) -> None:
             f"{error}: the weights stay as they are; `tailcast canary resume` goes on, `abort` rolls back", err=True
         )
         sys.exit(error.exit_code)
-    except (GoneError, KeyboardInterrupt):
+    except BaseException:
+        # Whatever it was, nobody should wait until the lease of a controller that is gone runs out.
         controller.close()
         raise
     controller.close()

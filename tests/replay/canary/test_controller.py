@@ -22,12 +22,14 @@ from replay.canary.errors import (
 )
 from replay.canary.journal import Command, Lease, Line, MemoryJournal
 from replay.canary.judge import Judge, Verdict
+from replay.canary.live import SystemClock
 from replay.canary.plan import Plan, Step, objective
 from replay.canary.rehearse.scenario import Scenario
 from replay.canary.rehearse.world import EPOCH_S, Nobody, SimulatedAlias, SimulatedClock, SimulatedEvidence, Traffic
 from replay.canary.report import report
 from replay.canary.state import Start, fold
 from replay.canary.takeover import begin, resume
+from replay.cli.canary import _run
 from replay.errors import CloudError, InputError
 from replay.shift import AliasState
 
@@ -824,6 +826,19 @@ def test_a_controller_that_is_told_to_stop_gives_its_lease_back():
     assert setup.alias.read().weights == before
     setup.run(resume(setup.world(), "r1", "second"))
     assert setup.alias.read().weights == {"2": 1.0}
+
+
+def test_a_controller_that_fails_gives_its_lease_back():
+    setup = Setup()
+    controller = setup.run(setup.begin(), until=lambda c: c.state.lines > 8)
+
+    def gone() -> AliasState:
+        raise InputError("function 'f' has no alias 'live'")
+
+    setup.alias.read = gone  # type: ignore[method-assign]
+    with pytest.raises(InputError, match="no alias"):
+        _run(controller, SystemClock(), as_json=True)
+    assert setup.journal.holder(setup.clock.now_s()) is None
 
 
 def test_an_abort_whose_command_comes_after_its_change_is_known_as_one():

@@ -102,6 +102,19 @@ def test_whoever_takes_over_goes_on_with_the_source_that_was_chosen(cloud, make_
     assert isinstance(found, kind)
 
 
+def test_a_start_that_cannot_remember_the_good_version_starts_nothing(cloud, make_canary):
+    canary = make_canary()
+    result = canary.invoke(canary.start_arguments("--force", "--records", "/proc/nowhere"))
+    assert result.exit_code == 2
+    assert "/proc/nowhere" in result.output
+    journal = DynamoJournal(cloud.client("dynamodb"), f"{canary.function}:live")
+    assert list(journal.rollouts()) == []
+    assert journal.holder(0.0) is None
+    unknown = canary.run("history", "--rollout", "20260131T120000Z-1a2b3c")
+    assert unknown.exit_code == 2
+    assert "rollout '20260131T120000Z-1a2b3c': the journal has none" in unknown.output
+
+
 def test_a_candidate_that_does_not_exist_is_refused_with_traces_too(cloud, make_canary, tmp_path):
     canary = make_canary()
     trace = str(write_trace(trace_of(LatencyModel(), requests=100), tmp_path / "trace.parquet"))
