@@ -112,7 +112,8 @@ class Controller:
             if after_look is not None:
                 after_look(self)
             if self.state.outcome is None:
-                spent_s = self.world.clock.now_s() - began_s
+                # A clock that was set back meanwhile must not make the wait any longer.
+                spent_s = max(self.world.clock.now_s() - began_s, 0.0)
                 self.world.clock.sleep(max(self.start.plan.look_every_s - spent_s, 0.05))
         return self.state
 

@@ -805,6 +805,31 @@ def test_a_rollback_that_is_refused_for_too_long_says_what_to_do():
     assert fold(setup.journal.lines("r1")).decided == "rollback"
 
 
+def test_a_clock_that_is_set_back_during_a_look_does_not_delay_the_next():
+    setup = Setup()
+    controller = setup.begin()
+    waits: list[float] = []
+
+    class SetBack(SimulatedClock):
+        def sleep(self, seconds: float) -> None:
+            waits.append(seconds)
+            if len(waits) == 5:
+                raise StoppedError(signal.SIGTERM)
+            super().sleep(seconds)
+
+    controller.world = replace(controller.world, clock=SetBack())
+    look = setup.evidence.look
+
+    def slow(*arguments: Any) -> Batch:
+        controller.world.clock._now_s -= 3600
+        return look(*arguments)
+
+    setup.evidence.look = slow
+    with pytest.raises(StoppedError):
+        controller.run()
+    assert max(waits) <= 10
+
+
 class StoppingClock(SimulatedClock):
     """A clock in whose next sleep somebody tells the controller to stop."""
 
