@@ -29,8 +29,8 @@ from replay.record.collect import LogLine
 
 _PAGE_EVENTS: Final = 10_000
 _OVERLAP_S: Final = 60.0
-_WIDE_EVERY: Final = 6
-"""Every so many looks the whole of LATE_S is read again."""
+_WIDE_EVERY_S: Final = 60.0
+"""So often, or at each look, the whole of LATE_S is read again."""
 _READ_AT_MOST_S: Final = 8.0
 """For the minute, and for the quarter: together under a lease, which must not run out while a look reads."""
 _HISTORY_AT_MOST_S: Final = 300.0
@@ -79,7 +79,7 @@ class LogEvidence:
         self._history_s = history_s
         self._price = price
         self._assembler = Assembler()
-        self._looks = 0
+        self._wide_at_s: float | None = None
         self._read_until_s: float | None = None
         self._count_from_s: float | None = None
         self._before = (0, 0)
@@ -126,10 +126,16 @@ class LogEvidence:
             self._read_until_s = max(read_until_s, error.read_until_s)
             raise
         self._read_until_s = now_s
-        if self._looks % _WIDE_EVERY == 0 and start_s > first_s:
-            with suppress(_TooManyLinesError):
-                self._assembler.add(self._lines(max(now_s - LATE_S, first_s), start_s, _READ_AT_MOST_S), now_s)
-        self._looks += 1
+        before_s = self._wide_at_s
+        if start_s <= first_s:
+            self._wide_at_s = now_s
+        elif before_s is None or not 0 <= now_s - before_s < _WIDE_EVERY_S:
+            self._wide_at_s = now_s
+            # What came since the last time, however late; what was seen longer ago the assembler has forgotten.
+            back_s = max((before_s or now_s) - LATE_S, now_s - 2 * LATE_S + _OVERLAP_S, first_s)
+            if back_s < start_s:
+                with suppress(_TooManyLinesError):
+                    self._assembler.add(self._lines(back_s, start_s, _READ_AT_MOST_S), now_s)
         arms = {self._baseline, self._candidate}
         found, steps, late = [], [], 0
         for one in self._assembler.complete(now_s):

@@ -72,6 +72,8 @@ class FakeLogs:
 
     def filter_log_events(self, **request: Any) -> dict[str, Any]:
         self.spent_s += self.page_takes_s
+        if request["startTime"] > request["endTime"]:
+            raise ClientError({"Error": {"Code": "InvalidParameterException", "Message": "no"}}, "FilterLogEvents")
         if self.error:
             raise ClientError({"Error": {"Code": self.error, "Message": "no"}}, "FilterLogEvents")
         shown = [
@@ -139,6 +141,16 @@ def test_every_request_is_counted_once_whatever_the_order(seed):
         tally = merge([t for batch in batches for key, t in batch.tallies.items() if key.candidate == candidate])
         assert tally.requests == total[candidate]
         assert tally.counts.get("error_rate", (0, 0)) == (failures[candidate], total[candidate])
+
+
+@pytest.mark.parametrize("every_s", [10, 300, 600])
+def test_lines_ten_minutes_late_are_taken_however_far_apart_the_looks_are(every_s):
+    logs = FakeLogs()
+    for number in range(300):
+        logs.put(_lines(f"r{number}", "1", START_S + 10 * number), visible_after_s=600 if number % 3 else 0)
+    source, spans = _source(logs), (StepSpan(0, START_S),)
+    looks = [_look(source, logs, START_S + at_s, spans) for at_s in range(every_s, 4801, every_s)]
+    assert sum(batch.requests(candidate=False) for batch in looks) == 300
 
 
 def test_a_request_belongs_to_the_step_in_which_it_arrived():
@@ -269,6 +281,15 @@ def test_after_an_outage_it_catches_up_with_what_one_look_cannot_read(monkeypatc
         except EvidenceDownError:
             continue
     assert seen == 900
+
+
+def test_after_an_outage_of_an_hour_nothing_is_asked_for_backwards():
+    logs = FakeLogs()
+    logs.put(_lines("one", "1", START_S + 90))
+    source = _source(logs)
+    for at_s in range(10, 70, 10):
+        _look(source, logs, START_S + at_s)
+    assert _look(source, logs, START_S + 3600).requests(candidate=False) == 1
 
 
 def test_the_history_may_take_its_time(monkeypatch):
