@@ -25,6 +25,7 @@ from replay.errors import CloudError
 
 _PERIOD_S: Final = 60
 _SETTLE_S: Final = 120.0
+_FAILED: Final = ("InternalError", "Forbidden")
 _OWN_NAMESPACE: Final = "tailcast"
 UNSEEN: Final = ("cold_share", "cost_usd_per_1000", "timeout_rate")
 """Objectives that metrics say nothing about. A hard time-out is among Lambda's errors, not apart from them."""
@@ -225,6 +226,11 @@ class MetricEvidence:
         with _asking("GetMetricData"):
             for page in self._cloudwatch.get_paginator("get_metric_data").paginate(**request):
                 for result in page["MetricDataResults"]:
+                    if result.get("StatusCode") in _FAILED:
+                        # Its values are missing: that is not to say that there were none.
+                        raise EvidenceDownError(
+                            f"CloudWatch GetMetricData: one metric's answer is {result['StatusCode']}"
+                        )
                     name = queries[int(result["Id"][1:])].name
                     for at, value in zip(result["Timestamps"], result["Values"], strict=True):
                         values = found.setdefault(at.timestamp(), {})

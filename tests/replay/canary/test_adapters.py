@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -174,6 +175,29 @@ def test_metrics_that_do_not_answer_are_said():
     )
     with pytest.raises(EvidenceDownError, match="CloudWatch"):
         source.reference(time.time())
+
+
+class _HalfAnswering:
+    """A CloudWatch that knows how many requests there were, and could not read how many failed."""
+
+    def get_paginator(self, action: str) -> Any:
+        return self if action == "get_metric_data" else SimpleNamespace(paginate=lambda **_: [{"Metrics": []}])
+
+    def paginate(self, **request: Any) -> Any:
+        at = [request["StartTime"]]
+        for query in request["MetricDataQueries"]:
+            known = query["MetricStat"]["Metric"]["MetricName"] == "Invocations"
+            result = {"Timestamps": at, "Values": [600.0]} if known else {"Timestamps": [], "Values": []}
+            code = "Complete" if known else "InternalError"
+            yield {"MetricDataResults": [{"Id": query["Id"], "StatusCode": code, **result}]}
+
+
+def test_a_metric_that_could_not_be_read_is_not_a_zero():
+    source = MetricEvidence(
+        _HalfAnswering(), "f", "live", baseline="1", candidate="2", objectives=(objective("error_rate"),), history_s=60
+    )
+    with pytest.raises(EvidenceDownError, match="InternalError"):
+        source.look([StepSpan(0, 0.0)], Reference(), 0.0, 600.0)
 
 
 class _Server(HTTPServer):
