@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from replay.canary.errors import JournalDownError, LeaseHeldError, LeaseLostError
-from replay.canary.journal import Command, Journal, Line
+from replay.canary.journal import Journal, Line, leave
 from replay.canary.live import Place, holder, live_alias, open_journal, recall, who
 from replay.canary.preflight import Target
 from replay.canary.state import fold
@@ -90,7 +90,7 @@ def _tell(place: Place, journal: Journal | None, target: Target, rollout: str | 
         rollout = next(reversed(journal.rollouts()), rollout)
         if rollout is None:
             return "no rollout was under way"
-        journal.post(rollout, Command("abort", time.time(), who()))
+        leave(journal, rollout, "abort", who(), time.time())
         try:
             lease = journal.acquire(holder(), 30.0, time.time())
         except LeaseHeldError:

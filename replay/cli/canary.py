@@ -153,18 +153,18 @@ def resume(where: Where, as_json: bool) -> None:
     Example:
       tailcast canary resume --env dev
     """
-    from replay.canary.journal import Command
+    from replay.canary.journal import leave
     from replay.canary.live import SystemClock, evidence_for, holder, live_world, remember, who
     from replay.canary.preflight import Target
     from replay.canary.takeover import resume as take_over
 
     place, journal, state, start = newest_rollout(where)
     if journal.holder(time.time()) is not None:
-        journal.post(start.rollout_id, Command("resume", time.time(), who()))
+        leave(journal, start.rollout_id, "resume", who(), time.time())
         show.said(f"{start.rollout_id}: asked to go on", as_json=as_json)
         return
     if state.paused is not None:
-        journal.post(start.rollout_id, Command("resume", time.time(), who()))
+        leave(journal, start.rollout_id, "resume", who(), time.time())
     target = Target(start.function, start.alias, start.baseline, start.candidate)
     _, _, deployment = resolved(where, start.baseline, start.candidate)
     evidence = evidence_for(place, target, start.plan)
@@ -284,7 +284,7 @@ def _refuse_unfinished(journal: Journal) -> None:
 
 
 def _command(where: Where, name: CommandName, as_json: bool) -> None:
-    from replay.canary.journal import Command
+    from replay.canary.journal import leave
     from replay.canary.live import who
 
     _, journal, _, start = newest_rollout(where)
@@ -293,7 +293,7 @@ def _command(where: Where, name: CommandName, as_json: bool) -> None:
             f"rollout {start.rollout_id} has no controller; take it over with `tailcast canary resume`, "
             "or roll it back with `tailcast canary abort`"
         )
-    journal.post(start.rollout_id, Command(name, time.time(), who()))
+    leave(journal, start.rollout_id, name, who(), time.time())
     show.said(f"{start.rollout_id}: asked to {name}", as_json=as_json)
 
 

@@ -9,7 +9,7 @@
 from replay.canary.journal.dynamodb import DynamoJournal
 from replay.canary.journal.file import FileJournal
 from replay.canary.journal.memory import MemoryJournal
-from replay.canary.journal.model import Command, CommandName, Journal, Kind, Lease, Line
+from replay.canary.journal.model import Command, CommandName, Journal, Kind, Lease, Line, leave
 
 __all__ = [
     "Command",
@@ -21,4 +21,5 @@ __all__ = [
     "Lease",
     "Line",
     "MemoryJournal",
+    "leave",
 ]

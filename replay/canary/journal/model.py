@@ -11,11 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
 Kind = Literal["started", "intent", "done", "look", "decision", "paused", "resumed", "note", "finished"]
 
 CommandName = Literal["pause", "resume", "abort", "promote"]
+
+_APART_S: Final = 0.001
 
 
 @dataclass(frozen=True)
@@ -102,3 +104,9 @@ class Journal(Protocol):
     def commands(self, rollout_id: str, since_s: float) -> Sequence[Command]:
         """Give the commands left after ``since_s``, in order."""
         ...
+
+
+def leave(journal: Journal, rollout_id: str, name: CommandName, who: str, now_s: float) -> None:
+    """Leave a command after all that were left before, whatever the clocks of those who left them say."""
+    last_s = max((command.at_s for command in journal.commands(rollout_id, 0.0)), default=0.0)
+    journal.post(rollout_id, Command(name, max(now_s, last_s + _APART_S), who))

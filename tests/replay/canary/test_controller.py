@@ -20,7 +20,7 @@ from replay.canary.errors import (
     LeaseLostError,
     StoppedError,
 )
-from replay.canary.journal import Command, Lease, Line, MemoryJournal
+from replay.canary.journal import Command, Lease, Line, MemoryJournal, leave
 from replay.canary.judge import Judge, Verdict
 from replay.canary.live import SystemClock
 from replay.canary.plan import Plan, Step, objective
@@ -518,6 +518,17 @@ def test_pause_and_resume():
     setup.journal.post("r1", Command("resume", setup.clock.now_s(), "anna"))
     setup.run(controller)
     assert controller.state.outcome == "promoted"
+
+
+def test_a_command_is_obeyed_though_the_one_before_came_from_a_clock_that_is_ahead():
+    setup = Setup()
+    controller = setup.run(setup.begin(), until=lambda c: c.state.lines > 4)
+    leave(setup.journal, "r1", "pause", "anna", setup.clock.now_s() + 3600)
+    controller.tick()
+    assert controller.state.paused is not None
+    leave(setup.journal, "r1", "resume", "bert", setup.clock.now_s())
+    controller.tick()
+    assert controller.state.paused is None
 
 
 def test_a_paused_rollout_still_rolls_back():
