@@ -144,7 +144,8 @@ class Controller:
     def stopped(self, error: StoppedError) -> None:
         """Write down that somebody told this controller to stop, and give the lease back."""
         with suppress(LeaseLostError):
-            self._scribe.write("note", {"text": f"the controller was {error} and gave its lease back"})
+            text = f"the controller was {error} and gave its lease back"
+            self._scribe.write("note", {"text": text, "stopped": True})
         self.close()
 
     def close(self) -> None:
@@ -368,10 +369,13 @@ class Controller:
             self._stop_for_foreign(found)
 
     def _promote(self) -> None:
-        """Pin, wait until the old version is quiet, give up what it kept warm. Each part may be repeated."""
+        """Wait until the old version is quiet, pin, give up what it kept warm. Each part may be repeated."""
         world = self.world
         try:
             if not self.state.pinned:
+                # An abort that comes meanwhile finds everything as it was.
+                if not self._drain():
+                    return
                 self._scribe.write("intent", {"action": "pin"})
                 if self._scribe.is_behind:
                     return
@@ -379,8 +383,6 @@ class Controller:
                     world.promotion.pin()
                 self._scribe.write("done", {"action": "pin"})
             if not self.state.released:
-                if not self._drain():
-                    return
                 self._scribe.write("intent", {"action": "release"})
                 if self._scribe.is_behind:
                     return

@@ -65,7 +65,9 @@ def resume(world: World, rollout_id: str, holder: str) -> Controller:
                 judge.take(Batch.from_json(line.data["batch"]), float(line.data["elapsed_s"]))
         alias_state = _fence(world)
     controller = Controller(world, lease, state, judge, alias_state)
-    if state.start.plan.on_crash == "rollback" and state.decided not in ("rollback", "promote"):
+    # One that was told to stop has not crashed.
+    stopped = bool(lines[-1].data.get("stopped"))
+    if state.start.plan.on_crash == "rollback" and not stopped and state.decided not in ("rollback", "promote"):
         controller.roll_back("its controller was gone, and the plan says to roll back then")
     return controller
 

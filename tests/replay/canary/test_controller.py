@@ -650,7 +650,7 @@ def test_an_abort_while_the_old_version_drains_keeps_it_warm(told):
     setup.clock = DrainingClock(setup.alias, abort)
     controller = setup.run(setup.begin())
     assert controller.state.outcome == ("rolled_back" if told else "stopped")
-    assert setup.hands.releases == 0
+    assert (setup.hands.pins, setup.hands.releases) == (0, 0)
     assert setup.alias.read().weights == {"1": 1.0}
     setup.check_journal()
 
@@ -848,8 +848,9 @@ class StoppingClock(SimulatedClock):
         raise StoppedError(signal.SIGTERM)
 
 
-def test_a_controller_that_is_told_to_stop_gives_its_lease_back():
-    setup = Setup()
+@pytest.mark.parametrize("on_crash", ["resume", "rollback"])
+def test_a_controller_that_is_told_to_stop_gives_its_lease_back(on_crash):
+    setup = Setup(plan=replace(PLAN, on_crash=on_crash))
     controller = setup.run(setup.begin(), until=lambda c: c.state.lines > 8)
     before, running = setup.alias.read().weights, setup.clock
     controller.world = replace(controller.world, clock=StoppingClock(running.now_s()))
