@@ -30,6 +30,7 @@ from replay.canary.errors import (
 )
 from replay.canary.journal.model import Command, Journal, Lease
 from replay.canary.judge import Judge, Verdict
+from replay.canary.last_part import LastPart
 from replay.canary.patience import Patience
 from replay.canary.ports import Clock, EvidenceSource, Gatekeeper, LiveAlias, Notifier, Promotion
 from replay.canary.scribe import Scribe
@@ -37,8 +38,6 @@ from replay.canary.state import RolloutState, Start
 from replay.errors import CloudError, InputError
 from replay.shift import AliasState
 
-_DRAIN_AT_MOST_S: Final = 900.0
-"""Lambda's longest time-out: no request of the old version can take longer."""
 _RETRY_S: Final = 1.0
 _WEIGHT_DIGITS: Final = 1e-6
 
@@ -83,8 +82,15 @@ class Controller:
         self._ignored_alarms = set(state.start.firing)
         self._patience = Patience(self.start.plan.patience_s, world.clock.now_s())
         self._scribe = Scribe(world.journal, world.notifier, world.clock, self._patience, self.start, lease, state)
+        self._last = LastPart(
+            self.start,
+            world.promotion,
+            world.clock,
+            self._scribe,
+            self._patience,
+            lambda: self._obey_commands() or self._foreign(),
+        )
         self.rollback_took_s: float | None = None
-        self._unpromoted_from_s: float | None = None
 
     @property
     def state(self) -> RolloutState:
@@ -299,7 +305,7 @@ class Controller:
         elif state.decided == "promote" and state.weight < 1:
             self._shift(len(self.start.plan.steps) - 1)
         elif state.decided == "promote":
-            self._promote()
+            self._last.promote()
         elif not state.spans:
             self._shift(0)
         else:
@@ -350,7 +356,7 @@ class Controller:
     def _reconcile(self, intent: Mapping[str, Any]) -> None:
         """Find out how far an intent without its ``done`` got, and finish it."""
         if intent["action"] != "weight":
-            self._promote()
+            self._last.promote()
             return
         try:
             found = self._read_alias()
@@ -367,56 +373,6 @@ class Controller:
                 self._set_weight(step, weight)
         else:
             self._stop_for_foreign(found)
-
-    def _promote(self) -> None:
-        """Wait until the old version is quiet, pin, give up what it kept warm. Each part may be repeated."""
-        world = self.world
-        try:
-            if not self.state.pinned:
-                # An abort that comes meanwhile finds everything as it was.
-                if not self._drain():
-                    return
-                self._scribe.write("intent", {"action": "pin"})
-                if self._scribe.is_behind:
-                    return
-                with self._scribe.keeping_the_lease():
-                    world.promotion.pin()
-                self._scribe.write("done", {"action": "pin"})
-            if not self.state.released:
-                self._scribe.write("intent", {"action": "release"})
-                if self._scribe.is_behind:
-                    return
-                with self._scribe.keeping_the_lease():
-                    world.promotion.release()
-                self._scribe.write("done", {"action": "release"})
-        except (CloudError, JournalDownError) as error:
-            self._scribe.note_once(f"promotion is not complete, trying on: {error}")
-            now_s = world.clock.now_s()
-            if self._unpromoted_from_s is None:
-                self._unpromoted_from_s = now_s
-            if now_s - self._unpromoted_from_s > self._patience.at_most_s:
-                raise GoneError(
-                    f"{self.start.function}:{self.start.alias} is wholly at version {self.start.candidate}, but the "
-                    f"promotion was refused for {self._patience.at_most_s / 60:.3g} min ({error}); find out why, then "
-                    "`tailcast canary resume`"
-                ) from error
-            return
-        self._scribe.finish("promoted", self.state.why)
-
-    def _drain(self) -> bool:
-        """Wait until the old version has run nothing for as long as the plan says; False where an abort came first."""
-        world, clock = self.world, self.world.clock
-        quiet_from_s = clock.now_s()
-        until_s = quiet_from_s + _DRAIN_AT_MOST_S
-        while clock.now_s() - quiet_from_s < self.start.plan.drain_s and clock.now_s() < until_s:
-            clock.sleep(min(5.0, max(self.start.plan.drain_s / 10, 0.1)))
-            self._scribe.renew()
-            # What keeps the old version warm must not go while the alias goes back to it.
-            if self._obey_commands() or self._foreign():
-                return False
-            if world.promotion.busy():
-                quiet_from_s = clock.now_s()
-        return True
 
     # ---- commands --------------------------------------------------------------------------------------------------
 
