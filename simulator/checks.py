@@ -12,10 +12,10 @@ MOST: Final = 1e12
 """More than anybody means. Seconds beyond it do not fit into the engine's clock, 64 bits of microseconds."""
 
 
-def above(name: str, value: float, bound: float = 0) -> None:
-    """Refuse what is not a number above ``bound``, or larger than :data:`MOST`. Raises ParameterError."""
-    if not bound < value < math.inf:
-        raise ParameterError(f"{name}={value!r} must be above {bound}")
+def above(name: str, value: float) -> None:
+    """Refuse what is not a number above 0, or larger than :data:`MOST`. Raises ParameterError."""
+    if not 0 < value < math.inf:
+        raise ParameterError(f"{name}={value!r} must be above 0")
     _not_too_large(name, value)
 
 

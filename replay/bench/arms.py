@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from itertools import product
 from typing import Any, Final, Literal, get_args
 
@@ -76,8 +76,8 @@ def factorial(**levels: Sequence[Any]) -> list[Arm]:
     return [Arm(**dict(zip(names, values, strict=True))) for values in product(*(levels[name] for name in names))]
 
 
-def parse_arm(text: str, base: Arm | None = None) -> Arm:
-    """Read an arm as ``connection=cold,cache=read,input=1100``; what is left out is as in ``base``.
+def parse_arm(text: str) -> Arm:
+    """Read an arm as ``connection=cold,cache=read,input=1100``; what is left out stays at its default.
 
     Raises
     ------
@@ -94,7 +94,7 @@ def parse_arm(text: str, base: Arm | None = None) -> Arm:
         if name.endswith("_tokens") and not value.isdecimal():
             raise InputError(f"arm {text!r}: {key} {value!r} must be a whole number")
         values[name] = int(value) if name.endswith("_tokens") else value
-    return replace(base or Arm(), **values)
+    return Arm(**values)
 
 
 def varying_fields(arms: Sequence[Arm]) -> list[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from replay.bench.arms import Arm, unique
 from replay.bench.budget import PriceList, SpendLimit
-from replay.bench.calls import Caller, LiveCaller
+from replay.bench.calls import LiveCaller
 from replay.bench.clients import Endpoint
 from replay.bench.plan import Load, Stage, make_plan
 from replay.bench.records import Run, arm_labels
@@ -95,12 +95,7 @@ def expect(benchmark: Benchmark) -> Expectation:
     )
 
 
-def run_benchmark(
-    benchmark: Benchmark,
-    *,
-    on_progress: Callable[[Progress], None] | None = None,
-    caller: Caller | None = None,
-) -> Run:
+def run_benchmark(benchmark: Benchmark, *, on_progress: Callable[[Progress], None] | None = None) -> Run:
     """Measure. Ctrl-C ends it early; the run then holds what was measured until then.
 
     Parameters
@@ -109,13 +104,11 @@ def run_benchmark(
         What to measure.
     on_progress
         Called after each request.
-    caller
-        Makes the calls; None: real ones.
     """
     stages = benchmark.stages()
     labels = arm_labels(unique(benchmark.arms))
     limit = SpendLimit(benchmark.spend_limit_usd)
-    calls = caller or LiveCaller(benchmark.endpoint)
+    calls = LiveCaller(benchmark.endpoint)
     started_at = datetime.now(UTC).isoformat(timespec="milliseconds")
     try:
         runner = Runner(

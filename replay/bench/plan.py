@@ -48,11 +48,6 @@ class Load:
             raise InputError(f"load: rate {self.rate_rps!r} must be above 0 requests a second")
 
     @property
-    def open_loop(self) -> bool:
-        """Whether requests have an intended start of their own."""
-        return self.concurrency is None
-
-    @property
     def order(self) -> tuple[int, float]:
         """What loads are sorted by: closed loops, then rates, then the trace; of each the lightest first."""
         if self.concurrency is not None:

@@ -82,9 +82,9 @@ def floor_table(parts: Sequence[Part]) -> Table | None:
     return Table("Where the time to first token goes, ms", ("target", "part", "median [95 %]", "how"), rows)
 
 
-def run_table(run: Run, limit: int | None = None) -> Table:
-    """Give every request, or the first ``limit``."""
-    rows = tuple(_request_row(m, run.label(m.cell)) for m in run.measurements[:limit])
+def run_table(run: Run) -> Table:
+    """Give every request."""
+    rows = tuple(_request_row(m, run.label(m.cell)) for m in run.measurements)
     columns = (
         "request",
         "phase",

@@ -12,9 +12,6 @@ from typing import Any, NamedTuple
 
 from replay.errors import InputError
 
-BASELINE = "baseline"
-CANDIDATE = "candidate"
-
 
 class Key(NamedTuple):
     """Where a tally belongs."""

@@ -198,10 +198,9 @@ class Judge:
             )
         return found
 
-    def figure(self, spec: ObjectiveSpec, *, candidate: bool, step: int | None = None) -> ArmFigure | None:
-        """Give one arm's figure of a step (this one unless named), with its confidence sequence."""
-        index = self.step if step is None else step
-        tallies = [tally for key, tally in self._seen.items() if key.step == index and key.candidate == candidate]
+    def figure(self, spec: ObjectiveSpec, *, candidate: bool) -> ArmFigure | None:
+        """Give one arm's figure of this step, with its confidence sequence."""
+        tallies = [tally for key, tally in self._seen.items() if key.step == self.step and key.candidate == candidate]
         return figure_of(spec, merge(tallies), self.reference) if tallies else None
 
     def surprises(self) -> list[str]:

@@ -30,7 +30,6 @@ from simulator.files import write_text
 LOCK_TIMEOUT: Final = "60s"
 INIT_TIMEOUT_S: Final = 900.0
 APPLY_TIMEOUT_S: Final = 2400.0
-OUTPUT_TIMEOUT_S: Final = 120.0
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import click
 import polars as pl
@@ -27,12 +26,7 @@ from simulator.trace_scan import scan_trace
 _FILE = click.Path(path_type=Path)
 _TRACE = TraceSource()
 _FORMAT_LIST = "\n".join(f"  {name:<13} {each.about}" for name, each in FORMATS.items())
-
-
-def _out(required: bool = True) -> Callable[[Any], Any]:
-    return click.option("-o", "--out", type=_FILE, required=required, help="The Parquet file to write.")
-
-
+_out = click.option("-o", "--out", type=_FILE, required=True, help="The Parquet file to write.")
 _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 
 
@@ -140,7 +134,7 @@ def import_(
     type=click.Choice(ALIGNMENTS),
     help="recorded: by date; start: all from 0; append: one after the other. Default: by date where all have one.",
 )
-@_out()
+@_out
 @_json
 def merge_(files: tuple[str | Path, ...], align: Alignment | None, out: Path, as_json: bool) -> None:
     r"""Join traces into one; a request that stands in several (same request id) is taken once.
@@ -160,7 +154,7 @@ def merge_(files: tuple[str | Path, ...], align: Alignment | None, out: Path, as
     "--to", "to_s", type=float, default=math.inf, help="End of the span in seconds, itself outside. Default: the end."
 )
 @click.option("--variant", help="Only the requests of this variant.")
-@_out()
+@_out
 @_json
 def cut_(file: str | Path, from_s: float, to_s: float, variant: str | None, out: Path, as_json: bool) -> None:
     r"""Cut a span of time out of a trace; the new one starts at the span's start.
@@ -178,7 +172,7 @@ def cut_(file: str | Path, from_s: float, to_s: float, variant: str | None, out:
 @click.option("--rows", type=int, help="Keep this many requests.")
 @click.option("--share", type=float, help="Keep each request with this probability.")
 @click.option("--seed", type=int, default=1, show_default=True, help="Of the draws: one seed, one sample.")
-@_out()
+@_out
 @_json
 def sample_(file: str | Path, rows: int | None, share: float | None, seed: int, out: Path, as_json: bool) -> None:
     r"""Keep a random part of a trace's requests, in their order.

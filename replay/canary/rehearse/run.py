@@ -60,7 +60,6 @@ def rehearse(
     *,
     seed: int,
     at_most_s: float,
-    histograms: bool = False,
     make_traffic: MakeTraffic = Traffic,
 ) -> Rehearsal:
     """Run one rollout in simulated time, with the controller that runs live ones.
@@ -75,14 +74,12 @@ def rehearse(
         Of the traffic.
     at_most_s
         End of the rehearsal, simulated seconds.
-    histograms
-        Keep histograms, for reasons with quantiles; slower.
     make_traffic
         Makes the requests of a scenario and a seed.
     """
     clock, alias, nobody = SimulatedClock(), SimulatedAlias(), Nobody()
     traffic = make_traffic(scenario, seed)
-    evidence = SimulatedEvidence(traffic, plan, histograms)
+    evidence = SimulatedEvidence(traffic, plan)
     world = World(alias, evidence, MemoryJournal(keep_looks=False), nobody, nobody, nobody, clock)
     start = Start(f"rehearsal-{seed}", plan, "rehearsed", "live", "1", "2", evidence.reference(clock.now_s()))
     controller = begin(world, start, "rehearsal")

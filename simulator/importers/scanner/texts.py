@@ -65,7 +65,6 @@ METRICS: Final = _first(
 L_REPORT_ID: Final = _text("REPORT RequestId: ")
 L_START_ID: Final = _text("START RequestId: ")
 L_END_ID: Final = _text("END RequestId: ")
-L_INIT_START: Final = _text("INIT_START ")
 L_VERSION: Final = _text(" Version: ")
 L_INIT: Final = _text("Init Duration: ")
 L_MS: Final = _text(" ms")
