@@ -14,7 +14,7 @@ from replay.canary.reference import Reference
 from replay.canary.sequential import requests_to_decide
 from simulator.arrivals import poisson
 from simulator.candidate import ready_candidate
-from simulator.cost import Prices
+from simulator.cost import load_prices
 from simulator.figures import Figure
 from simulator.forecast import forecast, verdict
 from simulator.objective import parse_objective
@@ -60,7 +60,6 @@ def expect(
     *,
     rate_rps: float,
     seed: int,
-    prices: Prices | None = None,
     replications: int = REPLICATIONS,
 ) -> Expectation:
     """Forecast every step of ``plan``, and hold the forecast against its objectives.
@@ -92,7 +91,7 @@ def expect(
         platform,
         replications=replications,
         seed=seed,
-        prices=prices,
+        prices=load_prices() if COST in wanted else None,
         objectives=extra,
     )
     intervals: dict[tuple[str, str], tuple[float, float]] = {}
