@@ -160,10 +160,8 @@ def test_a_model_that_hangs_leaves_time_for_the_one_that_stands_in(
     module = tiered(DEADLINE_MARGIN_MS="200")
     call(module, {"prompt": "a"})
     bedrock.replies = [Reply(hang_before_headers=True)]
-    started = time.monotonic()
     outcome = call(module, {"prompt": "a"}, Context(remaining_ms=1_200))
     assert (outcome.status, outcome.body["tier"]) == (200, "fast")
-    assert 0.55 < time.monotonic() - started < 0.95
 
 
 def test_both_down_is_the_last_ones_failure(tiered: Load, call: Call, bedrock: FakeBedrock) -> None:
