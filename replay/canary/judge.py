@@ -209,7 +209,7 @@ class Judge:
         for spec in self.plan.objectives:
             figure = self.figure(spec, candidate=True)
             expected = self._expected.get((self._label(), spec.metric))
-            if figure is None or expected is None or (spec.is_quantile and figure.unit != "ms"):
+            if figure is None or expected is None or _is_share_over_a_limit(spec, figure):
                 continue
             if not expected[0] <= figure.estimate <= expected[1]:
                 found.append(
@@ -233,10 +233,12 @@ class Judge:
         text = f"{spec.metric} {candidate}" if candidate else f"{spec.metric} unknown"
         if baseline is not None:
             text += f" against {baseline}"
-        if spec.max is not None and candidate is not None:
+        if candidate is None or _is_share_over_a_limit(spec, candidate):
+            return text
+        if spec.max is not None:
             text += f" (max {candidate.format(spec.max)})"
         expected = self._expected.get((self._label(), spec.metric))
-        if expected is None or candidate is None:
+        if expected is None:
             return text
         return f"{text}, forecast {candidate.format(expected[0])} to {candidate.format(expected[1])}"
 
@@ -280,6 +282,11 @@ class Judge:
         if weight >= 1:
             return ()
         return RateTest(worse_than(1.2), weight), RateTest(better_than(0.8), weight)
+
+
+def _is_share_over_a_limit(spec: ObjectiveSpec, figure: ArmFigure) -> bool:
+    """Whether counts stand for a quantile, so that the objective's milliseconds cannot be written beside it."""
+    return spec.is_quantile and figure.unit != "ms"
 
 
 def _exp(log: float) -> float:

@@ -162,6 +162,19 @@ def test_surprise_is_a_signal_of_its_own():
     assert "lies outside the forecast" in judge.surprises()[0]
 
 
+def test_a_share_over_a_limit_is_not_held_beside_milliseconds():
+    """Metrics keep counts over a limit and no histogram: then a quantile's figure is a share."""
+    judge = Judge(_plan(replace(objective("p99"), max=1500.0)), REFERENCE, {("10%", "p99"): (800.0, 1200.0)})
+    judge.begin_step(0)
+    slow = {"p99>base": 0.5, "p99>tolerance": 0.5, "p99>margin": 0.5, "p99>max": 0.5}
+    verdict = judge.look(_batch(np.random.default_rng(6), 0, slow, dict.fromkeys(slow, 0.01), 1000), 10.0)
+    assert verdict.decision == "rollback"
+    assert "p99 54 % [" in verdict.why
+    assert "forecast" not in verdict.why
+    assert "max" not in verdict.why
+    assert judge.surprises() == []
+
+
 def test_what_the_history_does_not_show_is_not_judged_and_does_not_block():
     reference = replace(REFERENCE, unseen=("ttft_p95",))
     judge = Judge(_plan(objective("error_rate"), objective("ttft_p95", max=800.0)), reference)
