@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import takewhile
 
 import numpy as np
 import pytest
@@ -84,6 +85,67 @@ def test_a_slower_tail_is_rolled_back():
     assert _run(_plan(objective("p99")), same, same, looks=1500)[0].decision == "advance"
 
 
+@pytest.mark.parametrize(("over_tolerance", "over_margin", "decision"), [(30, 5, "rollback"), (12, 2, "advance")])
+def test_a_tail_is_broken_over_its_tolerance_and_kept_under_its_margin(over_tolerance, over_margin, decision):
+    judge = Judge(_plan(objective("p99"), steps=(Step(0.5, 10, 1e6), Step(1.0, 10, 1e6))), REFERENCE)
+    judge.begin_step(0)
+    candidate = {"p99>base": 40, "p99>tolerance": over_tolerance, "p99>margin": over_margin}
+    decisions = (_counts(judge, look, candidate, {"p99>base": 10}) for look in range(1, 200))
+    assert next(one for one in decisions if one != "hold") == decision
+
+
+def _counts(judge: Judge, look: int, candidate: dict[str, int], baseline: dict[str, int], size: int = 1000):
+    """One look with ``size`` requests of each arm, and so many of them beyond each counter's limit."""
+    tallies = {
+        Key(judge.step, False, arm): Tally(size, {name: (events, size) for name, events in counts.items()})
+        for arm, counts in ((True, candidate), (False, baseline))
+        if counts
+    }
+    return judge.look(Batch(tallies), look * 10.0).decision
+
+
+@pytest.mark.parametrize(("errors", "decision"), [(36, "hold"), (120, "rollback")])
+def test_what_is_tolerated_is_tolerated_beside_the_baseline_and_at_full_weight(errors, decision):
+    """Four times the baseline's 10 in 1,000 are allowed."""
+    spec = objective("error_rate", tolerance=3.0, margin=9.0)
+    plan = _plan(spec, steps=(Step(0.5, 60, 1e6, 10**9), Step(1.0, 60, 1e6, 10**9)))
+    judge = Judge(plan, REFERENCE)
+    judge.begin_step(0)
+    beside = {_counts(judge, look, {"error_rate": errors}, {"error_rate": 10}) for look in range(1, 100)}
+    assert ("rollback" in beside) == (decision == "rollback")
+    judge = Judge(plan, REFERENCE)
+    judge.begin_step(0)
+    for look in range(1, 100):
+        _counts(judge, look, {"error_rate": 10}, {"error_rate": 10})
+    judge.begin_step(1)
+    alone = {_counts(judge, look, {"error_rate": errors}, {}) for look in range(1, 100)}
+    assert ("rollback" in alone) == (decision == "rollback")
+
+
+def test_kept_is_inside_the_margin_and_below_the_limit():
+    judge = Judge(_plan(objective("error_rate"), steps=(Step(0.5, 10, 1e6), Step(1.0, 10, 1e6))), REFERENCE)
+    limited = Judge(_plan(replace(objective("error_rate"), max=0.0101), steps=judge.plan.steps), REFERENCE)
+    for one in (judge, limited):
+        one.begin_step(0)
+    counts = {"error_rate": 10}
+    assert "advance" in {_counts(judge, look, counts, counts) for look in range(1, 50)}
+    assert {_counts(limited, look, counts, counts) for look in range(1, 50)} == {"hold"}
+
+
+def test_margin_and_limit_share_the_evidence_that_an_objective_needs():
+    """Either may be what is broken: the bets on both are paid from one stake."""
+    specs = [objective("error_rate"), ObjectiveSpec("error_rate", max=0.012)]
+    specs.append(replace(specs[0], max=0.012))
+    found = []
+    for spec in specs:
+        judge = Judge(_plan(spec, steps=(Step(0.5, 10, 1e6), Step(1.0, 10, 1e6))), REFERENCE)
+        judge.begin_step(0)
+        for look in range(1, 5):
+            _counts(judge, look, {"error_rate": 18}, {"error_rate": 10})
+        found.append(judge.statuses()[0].e_broken)
+    assert found[2] == pytest.approx((found[0] + found[1]) / 2)
+
+
 def test_an_absolute_limit_needs_no_baseline():
     spec = ObjectiveSpec("error_rate", max=0.02)
     assert _run(_plan(spec), {"error_rate": 0.06}, {"error_rate": 0.06})[0].decision == "rollback"
@@ -134,7 +196,27 @@ def test_at_full_weight_the_baselines_past_is_the_limit():
         assert verdict.decision == decision
 
 
-def test_requests_that_do_not_split_as_the_weight_says_hold_the_step():
+def _look(judge: Judge, look: int, candidate: int, baseline: int, errors: int = 0):
+    """One look, ten seconds after the last, with so many requests of each arm; ``errors`` of the candidate's failed."""
+    tallies = {
+        Key(judge.step, False, arm): Tally(size, {"error_rate": (errors if arm else 0, size)})
+        for arm, size in ((True, candidate), (False, baseline))
+        if size
+    }
+    return judge.look(Batch(tallies), look * 10.0)
+
+
+def test_a_step_needs_its_requests_of_each_arm_that_gets_traffic():
+    steps = (Step(0.8, 10, 3600, 30), Step(1.0, 10, 3600, 50))
+    judge = Judge(_plan(objective("error_rate"), advance="time", steps=steps), REFERENCE)
+    for step, candidate, baseline, needed in ((0, 8, 2, 15), (1, 10, 0, 5)):
+        judge.begin_step(step)
+        decisions = [_look(judge, look, candidate, baseline).decision for look in range(1, needed + 1)]
+        assert decisions == ["hold"] * (needed - 1) + ["advance"]
+
+
+@pytest.mark.parametrize("candidate", [5, 20], ids=["records are lost", "the weight is another"])
+def test_requests_that_do_not_split_as_the_weight_says_hold_the_step(candidate):
     """Half of the candidate's records are lost: what is left may look sound, and proves nothing."""
     plan = _plan(objective("error_rate"), steps=(Step(0.1, 60, 1200), Step(1.0, 60, 60)))
     judge, rng = Judge(plan, REFERENCE), np.random.default_rng(3)
@@ -142,7 +224,7 @@ def test_requests_that_do_not_split_as_the_weight_says_hold_the_step():
     verdict = judge.verdict()
     for look in range(1, 121):
         tallies = {
-            Key(0, False, True): Tally(5, {"error_rate": (0, 5)}),
+            Key(0, False, True): Tally(candidate, {"error_rate": (0, candidate)}),
             Key(0, False, False): Tally(90, {"error_rate": (int(rng.binomial(90, 0.01)), 90)}),
         }
         verdict = judge.look(Batch(tallies), look * 10.0)
@@ -150,6 +232,69 @@ def test_requests_that_do_not_split_as_the_weight_says_hold_the_step():
     assert judge.split_is_off
     assert verdict.decision == "inconclusive"
     assert "not as the weight says" in verdict.why
+
+
+def test_a_shift_may_take_a_moment_to_reach_the_requests():
+    plan = _plan(objective("error_rate"), advance="time", steps=(Step(0.1, 60, 1200), Step(1.0, 60, 60)))
+    judge = Judge(plan, REFERENCE)
+    judge.begin_step(0)
+    for look in (1, 2, 3):
+        _look(judge, look, 0, 300)
+    assert [_look(judge, look, 10, 90).decision for look in (4, 5, 6)] == ["hold", "hold", "advance"]
+
+
+@pytest.mark.parametrize(("new_step", "most"), [(True, 35), (False, 120)], ids=["with a step", "within a step"])
+def test_a_regression_that_begins_late_is_found_soon(new_step, most):
+    """Hours of sound requests lose most of the bets; some are placed anew at each step, and every half hour of one."""
+    steps = (Step(0.4, 10, 1e9, 10**9), Step(0.5, 10, 1e9, 10**9), Step(1.0, 60, 1e9))
+    judge = Judge(_plan(objective("error_rate"), steps=steps), REFERENCE)
+    judge.begin_step(0)
+    for look in range(1, 1001):
+        _counts(judge, look, {"error_rate": 1}, {"error_rate": 1}, 100)
+    if new_step:
+        judge.begin_step(1)
+    first = 1 if new_step else 1001
+    decisions = [_counts(judge, first + n, {"error_rate": 3}, {"error_rate": 1}, 100) for n in range(most)]
+    assert "rollback" in decisions
+
+
+def test_each_step_needs_evidence_of_its_own():
+    steps = (Step(0.4, 10, 1e6), Step(0.5, 10, 1e6), Step(1.0, 10, 1e6))
+    judge = Judge(_plan(objective("error_rate"), steps=steps), REFERENCE)
+    needed = []
+    for step, candidate, baseline in ((0, 40, 60), (1, 50, 50)):
+        judge.begin_step(step)
+        decisions = (_look(judge, look, candidate, baseline).decision for look in range(1, 1000))
+        needed.append(candidate * (1 + list(takewhile(lambda one: one == "hold", decisions)).count("hold")))
+    # As many requests as the first step took, to a look.
+    assert needed[1] == pytest.approx(needed[0], abs=50)
+    assert needed[0] > 500
+
+
+def test_the_figures_are_those_of_the_step_so_far():
+    judge = Judge(_plan(objective("error_rate")), REFERENCE)
+    judge.begin_step(0)
+    for look in (1, 2, 3):
+        _look(judge, look, 10, 90, errors=1)
+    (status,) = judge.statuses()
+    assert (status.candidate.requests, status.candidate.estimate, status.baseline.requests) == (30, 0.1, 270)
+    judge.begin_step(1)
+    _look(judge, 1, 100, 0)
+    (status,) = judge.statuses()
+    assert (status.candidate.requests, status.candidate.estimate, status.baseline) == (100, 0.0, None)
+
+
+def test_an_objective_with_half_of_the_budget_has_to_show_twice_as_much():
+    (alone,) = Judge(_plan(objective("error_rate")), REFERENCE).statuses()
+    first, _ = Judge(_plan(objective("error_rate", share=1.0), objective("p99", share=1.0)), REFERENCE).statuses()
+    assert alone.broken_at == pytest.approx(1 / 0.01, rel=0.1)
+    assert first.broken_at == pytest.approx(2 * alone.broken_at)
+
+
+def test_a_rollout_of_one_step_has_nobody_to_compare_with_and_can_end():
+    judge = Judge(_plan(objective("error_rate"), steps=(Step(1.0, 60, 600),)), REFERENCE)
+    judge.begin_step(0)
+    assert [_look(judge, look, 100, 0).decision for look in range(1, 7)] == ["hold"] * 5 + ["advance"]
 
 
 def test_surprise_is_a_signal_of_its_own():
