@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Sequence
+from dataclasses import astuple
 from typing import Any
 
 import numpy as np
@@ -220,6 +221,54 @@ def test_what_was_seen_long_ago_is_forgotten_however_much_comes_between_two_look
     assembler.add(lines, START_S)
     assembler.complete(START_S + 2 * LATE_S + 1)
     assert not assembler._events
+
+
+@pytest.mark.parametrize(("requests", "given"), [(200, 200), (199, 0)])
+def test_a_function_that_writes_no_records_is_not_waited_for_once_that_is_known(requests, given):
+    assembler = Assembler()
+    for number in range(requests):
+        assembler.add([line for line in _lines(f"r{number}", "1", START_S) if "tailcast" not in line.message], START_S)
+    assert assembler.complete(START_S + 15) == []
+    assert len(assembler.complete(START_S + 16)) == given
+    assert len(assembler.complete(START_S + 181)) == requests - given
+
+
+def test_a_line_that_comes_again_is_counted_as_one():
+    assembler = Assembler()
+    lines = _lines("twice", "1", START_S)
+    again = [LogLine(f"again-{line.event_id}", *astuple(line)[1:]) for line in lines]
+    assembler.add([*lines, *again, *lines], START_S)
+    assert len(assembler.complete(START_S + 1)) == 1
+    assert assembler.duplicates == 2, "record and REPORT"
+    assembler.add([LogLine("once-more", *astuple(lines[2])[1:])], START_S + 2)
+    assert (assembler.complete(START_S + 3), assembler.duplicates) == ([], 3)
+
+
+def test_what_was_given_long_ago_is_forgotten_and_not_before():
+    assembler = Assembler()
+    lines = [line for number in range(50) for line in _lines(f"r{number}", "1", START_S)]
+    assembler.add(lines, START_S)
+    assert len(assembler.complete(START_S)) == 50
+    for at_s, kept in ((2 * LATE_S, 50), (2 * LATE_S + 1, 0)):
+        assembler.complete(START_S + at_s)
+        assert (len(assembler._given), len(assembler._events)) == (kept, 3 * kept)
+
+
+@pytest.mark.parametrize("without", ["tailcast", "START"])
+def test_the_version_is_known_without_the_streams_name(without):
+    assembler = Assembler()
+    lines = [LogLine(line.event_id, "mine", line.timestamp_ms, line.message) for line in _lines("one", "7", START_S)]
+    assembler.add([line for line in lines if without not in line.message], START_S)
+    (one,) = assembler.complete(START_S + 181)
+    assert one.executed_version == "7"
+
+
+def test_a_restored_environment_is_a_cold_one():
+    logs = FakeLogs()
+    lines = _lines("restored", "2", START_S + 10, init_ms=500.0)
+    logs.put([LogLine(*astuple(x)[:3], x.message.replace("Init Duration", "Restore Duration")) for x in lines])
+    batch = _look(_source(logs), logs, START_S + 20)
+    assert batch.tallies[Key(0, True, True)].counts["p95>tolerance"] == (1, 1)
 
 
 def test_other_versions_and_refused_requests_are_no_evidence():
