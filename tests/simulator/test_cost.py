@@ -207,6 +207,30 @@ class TestTrace:
         }
         assert cost.mean_usd() == pytest.approx(np.nanmean(cost.total_usd))
 
+    def test_what_was_billed_is_split_into_init_and_handler_and_nothing_is_invented(self, prices: Prices) -> None:
+        frame = pl.DataFrame(
+            {
+                "arrival_s": [0.0, 1.0, 2.0],
+                # Ready before it was asked; from when INIT was free; a function that was refused by its model.
+                "cold": [True, True, False],
+                "provisioned": [True, False, False],
+                "init_ms": [500.0, 500.0, None],
+                "billed_ms": [601.0, 400.0, 100.0],
+                "memory_mb": [1024] * 3,
+                "status": ["ok", "ok", "throttled"],
+            }
+        )
+        cost = trace_cost(make_trace(frame), prices=prices)
+        rate = 0.0000166667
+        assert cost.parts["lambda_init"] == pytest.approx([0.0, 0.4 * rate, 0.0])
+        assert cost.parts["lambda_handler"] == pytest.approx([0.601 * 0.0000097222, 0.0, 0.1 * rate])
+        assert cost.parts["lambda_requests"] == pytest.approx([0.2e-6] * 3)
+
+    def test_another_architecture_has_another_price(self, prices: Prices) -> None:
+        trace = make_trace(pl.DataFrame({"arrival_s": [0.0], "billed_ms": [1000.0], "memory_mb": [1024]}))
+        usd = trace_cost_usd(trace, prices=prices, gateway="none", architecture="arm64")
+        assert usd == pytest.approx([0.0000133334 + 0.2e-6])
+
     def test_models_without_price_and_variants_without_model_are_reasons(self, prices: Prices) -> None:
         frame = pl.DataFrame(
             {
