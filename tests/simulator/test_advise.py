@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 from click.testing import CliRunner
@@ -41,6 +42,7 @@ def test_the_least_provisioned_concurrency_is_one_that_fewer_do_not_do(recorded:
     assert found.tried[found.provisioned] >= 0.95
     assert found.tried[found.provisioned - 1] < 0.95
     assert found.verdict == "pass"
+    assert found.probability == found.tried[found.provisioned]
     # 1 GB for an hour, each.
     assert found.idle_usd_per_hour == pytest.approx(found.provisioned * 3600 * 0.0000041667)
 
@@ -75,6 +77,26 @@ def test_provisioned_concurrency_that_the_platform_has_is_not_kept(
     assert found.tried == advise_version(question, "baseline").tried
 
 
+def test_all_objectives_have_to_be_met(recorded: Recorded) -> None:
+    found = advise_version(asked(recorded, "p99 < 25 s, p50 < 100 ms"), "baseline", most=1)
+    assert (found.provisioned, found.verdict) == (None, "fail")
+
+
+def test_no_time_out_outlasts_the_gateway(recorded: Recorded) -> None:
+    slow = recorded.baseline.frame.with_columns(
+        *(pl.col(name) * 60.0 for name in ("client_ms", "duration_ms")), max_memory_mb=pl.lit(200)
+    )
+    question = asked(recorded, "p99 < 100 s")
+    found = advise_version(
+        replace(question, traces={**question.traces, "baseline": make_trace(slow)}), "baseline", most=1
+    )
+    assert found.timeout_s == 29.0
+    # It is told how long they would take if nobody gave up.
+    assert 45.0 < float(found.timeout_note.split("may reach ")[1].split(" s")[0]) < 300.0
+    assert found.memory["peak_mb"] == 200
+    assert "200 MB of" in found.memory["note"]
+
+
 def test_a_time_out_lies_beyond_the_tail(recorded: Recorded) -> None:
     found = advise_version(asked(recorded, "p99 < 25 s"), "baseline")
     assert found.timeout_s is not None
@@ -98,6 +120,27 @@ def test_small_weights_take_longer(recorded: Recorded) -> None:
     assert whole.duration_s == max(whole.bound_s, whole.regression_s)
     with pytest.raises(ParameterError, match="no candidate to tell apart"):
         advise_steps(asked(recorded, "p99 < 1500 ms"), [0.0])
+
+
+def test_how_long_a_step_lasts_is_that_of_a_test_of_two_medians(recorded: Recorded) -> None:
+    rng = np.random.default_rng(1)
+    traces = {
+        name: make_trace(
+            pl.DataFrame(
+                {
+                    "arrival_s": np.arange(5000.0),
+                    "client_ms": ms * np.exp(sd * rng.standard_normal(5000)),
+                    "cold": False,
+                }
+            )
+        )
+        for name, ms, sd in (("baseline", 650, 0.2), ("optimized", 340, 0.25))
+    }
+    found = advise_steps(replace(asked(recorded, "p50 < 1500 ms"), traces=traces), [0.5])[0]
+    # A log-normal's median errs with 1.2533 σ / √n, either arm has half of 2 requests a second.
+    variance = (1.2533 * 0.2 * 650) ** 2 + (1.2533 * 0.25 * 340) ** 2
+    assert found.regression_s == pytest.approx((2.8 / 65) ** 2 * variance, rel=0.35)
+    assert found.apart_s == pytest.approx((2.8 / 310) ** 2 * variance, rel=0.35)
 
 
 def test_refusals_are_no_fast_answers(recorded: Recorded) -> None:

@@ -50,6 +50,9 @@ def test_execution_is_init_and_handler() -> None:
     figures = by_key(observe(TRACE, step="s", latency="execution_ms"))
     assert figures["baseline", "p50_ms"].estimate == pytest.approx(350.0)
     assert figures["baseline", "cost_usd_per_1000"].estimate is None
+    without_init = make_trace(TRACE.frame.with_columns(init_ms=pl.lit(None, dtype=pl.Float64)), TRACE.metadata)
+    unknown = by_key(observe(without_init, step="s", latency="execution_ms"))["baseline", "p50_ms"]
+    assert (unknown.estimate, unknown.requests) == (100.0, 1), "the handler alone would pass for a fast cold start"
 
 
 def test_what_was_not_recorded_is_not_told() -> None:
@@ -65,8 +68,21 @@ def test_a_figure_survives_json() -> None:
     assert Figure.from_json(json.loads(json.dumps(figure.to_json()))) == figure
 
 
-def _figure(metric: str, estimate: float | None, low: float | None = None, high: float | None = None) -> Figure:
-    return Figure("10%", "all", metric, estimate, low, high, 10)
+def _figure(
+    metric: str, estimate: float | None, low: float | None = None, high: float | None = None, **more: object
+) -> Figure:
+    return Figure("10%", "all", metric, estimate, low, high, **{"requests": 10, **more})  # type: ignore[arg-type]
+
+
+def test_a_row_says_how_far_off_the_forecast_was_and_in_which_direction() -> None:
+    forecast = [_figure("p50_ms", 90.0, 80.0, 100.0, requests=12, note="extrapolated")]
+    (row,) = compare(forecast, [_figure("p50_ms", 120.0, requests=9, note="9 requests")]).rows
+    assert (row.error_share, row.inside) == (pytest.approx(-0.25), False)
+    assert (row.width, row.width_share) == (pytest.approx(20.0), pytest.approx(20 / 90))
+    assert (row.requests_forecast, row.requests_observed) == (12, 9)
+    assert row.note == "extrapolated; 9 requests"
+    (alone,) = compare(forecast, []).rows
+    assert (alone.requests_forecast, alone.requests_observed, alone.note) == (12, 0, "extrapolated")
 
 
 def test_a_comparison_counts_what_both_sides_know() -> None:

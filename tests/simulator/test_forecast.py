@@ -13,7 +13,7 @@ from simulator.arrivals import poisson, replay
 from simulator.backtest import Comparison, compare
 from simulator.cost import load_prices
 from simulator.errors import FitError, ParameterError
-from simulator.figures import METRICS, observe
+from simulator.figures import METRICS, Figure, observe
 from simulator.fitted import fit_recordings, rows_of
 from simulator.forecast import Forecast, forecast, verdict
 from simulator.importers import import_trace
@@ -146,7 +146,38 @@ def test_a_short_recording_says_that_its_tail_is_extrapolated(recorded: Recorded
     warm = recorded.candidate.frame.filter(~pl.col("cold")).height
     assert notes["10%", "optimized", "p99_ms"] == f"extrapolated from {warm} recorded requests; 368 would settle it"
     assert notes["10%", "optimized", "p50_ms"] is None
+    assert notes["10%", "all", "p99_ms"] == notes["10%", "optimized", "p99_ms"], "the weaker of the two"
     assert any("p99 is extrapolated" in warning for warning in found.warnings)
+
+
+def test_a_run_without_a_figure_in_one_step_is_judged_by_the_others() -> None:
+    nan = float("nan")
+    samples = {("a", "all", "p50_ms"): np.array([1.0, nan, 9.0, nan]), ("b", "all", "p50_ms"): np.array([1, 1, 1, nan])}
+    figures = tuple(Figure(step, "all", "p50_ms", 1.0, 1.0, 9.0, 5) for step in "ab")
+    found = Forecast(figures, (), {}, 4, 0, "client_ms", samples)
+    median = parse_objective("p50 < 5 ms")
+    assert found.probability(median, "a") == 0.5
+    assert found.probability(median) == pytest.approx(2 / 3), "and one without any figure is left out"
+
+
+def test_what_the_forecast_rests_on_is_said(recorded: Recorded) -> None:
+    def warnings(baseline: Trace, candidate: Trace) -> str:
+        plan = [PlannedStep("step", 0.5, poisson(5.0, 5.0))]
+        return "\n".join(forecast(baseline, candidate, plan, World().platform, replications=40).warnings)
+
+    warm = [trace.select(~pl.col("cold")) for trace in (recorded.baseline, recorded.candidate)]
+    said = warnings(*warm)
+    assert "baseline: no cold start recorded; INIT and setup are taken from published figures" in said
+    assert "optimized: its cold starts are too few on their own" in warnings(recorded.baseline, warm[1])
+    refused = recorded.candidate.frame.with_columns(
+        status=pl.when(pl.int_range(pl.len()) % 10 == 0).then(pl.lit("throttled")).otherwise(pl.lit("ok"))
+    )
+    count = int((refused["status"] == "throttled").sum())
+    said = warnings(recorded.baseline, Trace(refused, recorded.candidate.metadata))
+    assert f"optimized: {count} recorded requests did not end ok ({count} throttled)" in said
+    assert "drifts" not in said
+    drifting = World(baseline=wandering(650.0, 0.05, drift_log_sd=0.2, correlation_s=20.0)).record(1)
+    assert "baseline: the recorded level drifts by about" in warnings(drifting.baseline, drifting.candidate)
 
 
 def test_a_load_far_beyond_the_recorded_one_is_warned_of(recorded: Recorded) -> None:

@@ -36,6 +36,45 @@ def test_the_environments_are_those_that_served() -> None:
     assert pairs["true"].n_unique() == pairs["found"].n_unique() == pairs.height
 
 
+def test_versions_do_not_share_environments() -> None:
+    both = pl.concat(
+        served(300.0, seed=seed).frame.with_columns(
+            pl.format("{}-{}", pl.lit(version), pl.col("environment_id")).alias("environment_id"),
+            version=pl.lit(version),
+        )
+        for seed, version in ((0, "1"), (1, "2"))
+    ).sort("arrival_s", maintain_order=True)
+    found = inferred_environments(both.with_columns(environment_id=pl.lit(None, dtype=pl.String)))
+    pairs = pl.DataFrame({"true": both["environment_id"], "found": found["environment_id"]}).unique()
+    assert pairs["true"].n_unique() == pairs["found"].n_unique() == pairs.height
+
+
+def test_the_start_of_another_version_ends_no_environment() -> None:
+    rows = [(0.0, "a", "1", True), (10.0, "a", "1", False), (300.0, "b", "2", True), (310.0, "b", "2", False)]
+    frame = pl.DataFrame(rows, schema=["arrival_s", "environment_id", "version", "cold"], orient="row")
+    assert fit_keep_alive(make_trace(frame.with_columns(client_ms=pl.lit(1000.0)))) is None
+    same = frame.with_columns(version=pl.lit("1"), client_ms=pl.lit(1000.0))
+    assert fit_keep_alive(make_trace(same)) is not None
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_provisioned_environments_say_nothing_of_the_keep_alive(named: bool) -> None:
+    alone = served(300.0).frame.with_columns(provisioned=pl.lit(False))
+    kept = alone.head(40).with_columns(
+        arrival_s=pl.int_range(40) * 1000.0 + 0.5,
+        environment_id=pl.lit("kept"),
+        cold=pl.lit(False),
+        provisioned=pl.lit(True),
+    )
+    frames = [alone, pl.concat([alone, kept]).sort("arrival_s", maintain_order=True)]
+    if not named:
+        frames = [frame.with_columns(environment_id=pl.lit(None, dtype=pl.String)) for frame in frames]
+    fits = [fit_keep_alive(make_trace(frame)) for frame in frames]
+    assert fits[0] is not None
+    assert fits[1] is not None
+    assert fits[1].summary() == fits[0].summary()
+
+
 @pytest.mark.parametrize("keep_alive_s", [120.0, 400.0])
 def test_the_keep_alive_is_found_without_names(keep_alive_s: float) -> None:
     trace = served(keep_alive_s)

@@ -63,18 +63,69 @@ def test_exposure_and_ends_are_counted_by_age() -> None:
     assert fit.ends.sum() == pytest.approx(1.0)
 
 
+def test_an_end_is_put_where_the_law_has_it_more_likely() -> None:
+    law = DrawnLifetime(np.array([1e-3, 3e-3] + [1e-3] * 12))
+    fit = fit_lifetime(np.array([0.0]), np.array([1200.0]), np.array([1.0]), law)
+    assert fit.ends[:3] == pytest.approx([0.25, 0.75, 0.0])
+
+
+def test_few_ends_leave_more_doubt_about_the_age_than_many() -> None:
+    rng = np.random.default_rng(5)
+    middles = []
+    for ends in (10, 1000):
+        fit = fit_lifetime(np.zeros(ends), rng.exponential(2000.0, ends), np.ones(ends))
+        drawn_s = np.array([fit.draw(rng).at(np.array([0.5]))[0] for _ in range(300)])
+        assert np.median(drawn_s) == pytest.approx(fit.mean().at(np.array([0.5]))[0], rel=0.25)
+        middles.append(np.std(drawn_s))
+    assert middles[0] > 3 * middles[1] > 0
+
+
+def test_environments_that_were_never_seen_to_end_do_not_live_for_ever() -> None:
+    fit = fit_lifetime(np.zeros(10_000), np.full(10_000, 1e6), np.zeros(10_000))
+    rng = np.random.default_rng(6)
+    lived_s = np.array([fit.draw(rng).at(np.array([0.5]))[0] for _ in range(200)])
+    assert (lived_s <= 365 * 86400.0).all()
+    assert np.median(lived_s) > 7400.0
+
+
 @pytest.mark.parametrize("sd", [0.0, 0.02])
 def test_how_environments_differ_is_found(sd: float) -> None:
     rng = np.random.default_rng(3)
-    groups = np.repeat(np.arange(40), 25)
+    groups = np.repeat(np.arange(40), rng.integers(5, 46, 40))
     own = sd * rng.standard_normal(40)
     values = np.log(800.0) + own[groups] + 0.03 * rng.standard_normal(groups.size)
     fit = fit_levels(values, groups)
     assert fit is not None
     assert fit.mean_sd == pytest.approx(sd, abs=0.006)
     assert np.std(values - fit.departures) == pytest.approx(0.03, rel=0.1)
+    assert np.std(fit.departures) == pytest.approx(sd, abs=0.004)
     # The requests' mean level stays where it was: nothing is forecast lower for having been sorted by environment.
     assert fit.departures.mean() == pytest.approx(0.0, abs=1e-12)
+
+
+def test_requests_that_took_ten_times_as_long_do_not_hide_how_environments_differ() -> None:
+    rng = np.random.default_rng(7)
+    groups = np.repeat(np.arange(40), 25)
+    own = 0.03 * rng.standard_normal(40)
+    values = np.log(800.0) + own[groups] + 0.03 * rng.standard_normal(groups.size)
+    values[::100] += np.log(10.0)
+    fit = fit_levels(values, groups)
+    assert fit is not None
+    assert fit.mean_sd == pytest.approx(0.03, abs=0.008)
+
+
+def test_few_environments_leave_more_doubt_about_the_common_level_than_many() -> None:
+    rng = np.random.default_rng(8)
+    spreads = []
+    for environments in (8, 200):
+        groups = np.repeat(np.arange(environments), 20)
+        own = 0.1 * rng.standard_normal(environments)
+        fit = fit_levels(own[groups] + 0.03 * rng.standard_normal(groups.size), groups)
+        assert fit is not None
+        spreads.append(np.std([fit.draw(rng)[1] for _ in range(1000)]))
+    # Their mean errs with their deviation over the root of their number.
+    assert spreads[0] == pytest.approx(0.1 / np.sqrt(8), rel=0.5)
+    assert spreads[1] == pytest.approx(0.1 / np.sqrt(200), rel=0.2)
 
 
 def test_few_environments_say_nothing_of_how_they_differ() -> None:

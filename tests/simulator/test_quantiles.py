@@ -41,3 +41,11 @@ def test_a_quantile_lies_within_its_sample_and_is_monotone(values: list[float], 
 def test_a_level_outside_its_range_is_refused() -> None:
     with pytest.raises(ParameterError, match=r"99 is outside 0 to 1; 0\.99 means the p99"):
         quantile([1.0], 99)
+    with pytest.raises(ParameterError, match="95 is outside"):
+        interval([1.0], 95)
+
+
+@pytest.mark.parametrize("arguments", [(0.0,), (1.0,), (0.5, 1.0), (0.5, 0.0)])
+def test_no_number_of_samples_bounds_an_extreme_or_makes_sure(arguments: tuple[float, ...]) -> None:
+    with pytest.raises(ParameterError, match="is outside 0 to 1"):
+        samples_to_bound(*arguments)

@@ -5,10 +5,11 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from scipy.stats import ks_2samp
 
 from simulator.errors import FitError
 from simulator.importers import import_trace
-from simulator.token_model import fit_tokens, other_prompts, retarget
+from simulator.token_model import _same_law, fit_tokens, other_prompts, retarget
 from simulator.trace import Trace, make_trace
 
 
@@ -53,12 +54,36 @@ def test_a_candidate_measured_on_short_prompts_is_moved_to_long_ones(first_token
         truth = float(np.quantile(_client_ms(), level))
         assert np.quantile(moved.frame["client_ms"].to_numpy(), level) == pytest.approx(truth, rel=0.08)
     assert moved.frame["input_tokens"].median() == pytest.approx(1500, rel=0.1)
+    if first_token:
+        assert moved.frame["ttft_ms"].median() == pytest.approx(120.0 + 0.2 * 1500, rel=0.08)
     assert (moved.frame["billed_ms"] >= moved.frame["duration_ms"]).all()
+    assert (moved.frame["billed_ms"] == moved.frame["billed_ms"].ceil()).all()
     assert (moved.frame["client_ms"] > moved.frame["duration_ms"]).all()
 
 
 def _client_ms() -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     return served(1500, 150, 20_000, 4).frame["client_ms"].to_numpy()
+
+
+def test_half_of_the_recorded_times_lie_above_the_fitted_ones() -> None:
+    rng = np.random.default_rng(8)
+    frame = served(800, 100, 400, 8, first_token=False).frame
+    frame = frame.with_columns(inference_ms=pl.col("inference_ms") * np.exp(0.6 * rng.standard_normal(400)))
+    part = fit_tokens(Trace(frame, make_trace(frame).metadata)).parts["inference"]
+    tokens = {name: frame[f"{name}_tokens"].cast(pl.Float64).to_numpy() for name in ("input", "output")}
+    assert np.median(frame["inference_ms"].to_numpy() / part.at(tokens)) == pytest.approx(1.0, rel=0.01)
+
+
+def test_what_cannot_be_moved_stays_as_it_was_recorded() -> None:
+    measured = served(300, 60, 300, 2).frame.with_columns(
+        cold=pl.int_range(300) % 10 == 0,
+        status=pl.when(pl.int_range(300) % 10 == 1).then(pl.lit("error")).otherwise(pl.lit("ok")),
+    )
+    moved = retarget(make_trace(measured), served(1500, 150, 300, 3), name="optimized").trace.frame
+    kept = measured["cold"] | (measured["status"] == "error")
+    columns = ["client_ms", "ttft_ms", "billed_ms", "input_tokens", "output_tokens"]
+    assert moved.filter(kept).select(columns).equals(measured.filter(kept).select(columns))
+    assert (moved.filter(~kept)["input_tokens"] != measured.filter(~kept)["input_tokens"]).mean() > 0.9
 
 
 def test_the_same_traffic_changes_nothing_in_distribution() -> None:
@@ -85,6 +110,17 @@ def test_what_tokens_do_not_explain_or_were_never_seen_is_said_aloud() -> None:
 def test_other_prompts_are_noticed() -> None:
     assert other_prompts(served(300, 60, 200, 1), served(310, 60, 200, 2)) is None
     assert "at the median against" in str(other_prompts(served(300, 60, 200, 1), served(900, 60, 200, 2)))
+    assert other_prompts(served(300, 60, 19, 1), served(900, 60, 200, 2)) is None, "too few to tell"
+
+
+@pytest.mark.parametrize("sizes", [(40, 60), (500, 300)])
+def test_prompts_are_told_apart_by_the_test_of_kolmogorov_and_smirnov(sizes: tuple[int, int]) -> None:
+    rng = np.random.default_rng(9)
+    for shift in (0.0, 0.3, 0.6):
+        first, second = (
+            np.round(100 * rng.standard_normal(n) + 100 * by) for n, by in zip(sizes, (0, shift), strict=True)
+        )
+        assert _same_law(first, second) == pytest.approx(ks_2samp(first, second).pvalue, rel=0.15, abs=0.02)
 
 
 def test_too_few_rows_are_refused() -> None:

@@ -83,6 +83,17 @@ def test_a_burst_passes_and_then_the_rate(counted: KeyRates, clock: SimpleNamesp
     assert taken(counted, key, 4) == ["ok", "ok", "ok", "2"]
 
 
+def test_a_bucket_is_kept_until_long_after_it_is_full_again(
+    counted: KeyRates, clock: SimpleNamespace, local_cloud: LocalCloud, table: str
+) -> None:
+    taken(counted, KeyRate("a", rate_rps=0.01, burst=100), 2)
+    key = {"key_id": {"S": "a"}}
+    item = local_cloud.client("dynamodb").get_item(TableName=table, Key=key)["Item"]
+    # Two of a hundred tokens, a hundred seconds each; a full burst would take 10,000 s.
+    assert float(item["full_at"]["N"]) == pytest.approx((clock.now + 200) * 1e6)
+    assert clock.now + 10_000 < float(item["expires_at"]["N"]) <= clock.now + 10_000 + 86_400
+
+
 def test_keys_do_not_share(counted: KeyRates, clock: SimpleNamespace) -> None:
     assert taken(counted, KeyRate("a", 1, 1), 2) == ["ok", "1"]
     assert taken(counted, KeyRate("b", 1, 1), 2) == ["ok", "1"]
@@ -97,6 +108,17 @@ def test_environments_at_once_let_a_burst_through_and_not_one_more(
         met = [one for several in pool.map(lambda each: taken(each, key, 3), environments) for one in several]
     assert met.count("ok") == 7
     assert met.count("error") == 0
+
+
+def test_a_token_that_another_environment_takes_meanwhile_is_not_taken_twice(clock: SimpleNamespace) -> None:
+    """The bucket has one token when it is looked at, and none when it is written."""
+
+    def outrun(*_: Any) -> Any:
+        item = {"full_at": {"N": str(round(clock.now * 1e6))}}
+        raise AwsCallError("ConditionalCheckFailedException", http_status=400, document={"Item": item})
+
+    rates = KeyRates("t", 5.0, cast("AwsCaller", SimpleNamespace(post=outrun)))
+    assert taken(rates, KeyRate("a", 1, 1), 1) == ["1"]
 
 
 def refuses(*_: Any) -> Any:
@@ -121,6 +143,14 @@ def test_a_table_that_cannot_count_lets_pass(post: Callable[..., Any]) -> None:
     rates = KeyRates("t", 0.2, cast("AwsCaller", SimpleNamespace(post=post)))
     assert rates.take(KeyRate("a", 1, 1), 5.0) == "error"
     assert time.monotonic() - started_s < 30  # a hanging table would take 60
+
+
+@pytest.mark.parametrize(("timeout_s", "limit_s"), [(0.1, 50.0), (50.0, 0.1)])
+def test_counting_takes_neither_more_than_its_own_time_nor_than_what_is_left(timeout_s: float, limit_s: float) -> None:
+    started_s = time.monotonic()
+    rates = KeyRates("t", timeout_s, cast("AwsCaller", SimpleNamespace(post=hangs)))
+    assert rates.take(KeyRate("a", 1, 1), limit_s) == "error"
+    assert time.monotonic() - started_s < 30  # the other limit is 50
 
 
 @pytest.mark.parametrize(
