@@ -176,6 +176,7 @@ def test_what_the_forecast_rests_on_is_said(recorded: Recorded) -> None:
     said = warnings(recorded.baseline, Trace(refused, recorded.candidate.metadata))
     assert f"optimized: {count} recorded requests did not end ok ({count} throttled)" in said
     assert "drifts" not in said
+    assert "client_ms" not in said
     drifting = World(baseline=wandering(650.0, 0.05, drift_log_sd=0.2, correlation_s=20.0)).record(1)
     assert "baseline: the recorded level drifts by about" in warnings(drifting.baseline, drifting.candidate)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable
 from types import ModuleType
@@ -221,6 +222,11 @@ def test_a_breaker_opens_after_so_many_failures_in_a_row_and_never_longer_than_i
         ({"fast": {"model_id": "m", "service_tier": 1}}, "tier 'fast': service_tier=1 is not one of"),
         ({"fast": {"model_id": "m", "usd_per_million": {"input": 1}}}, "tier 'fast': usd_per_million must have"),
         ({"fast": {"model_id": "m", "usd_per_million": {"input": -1, "output": 1}}}, "usd_per_million.input=-1"),
+        (
+            {"fast": {"model_id": "m", "usd_per_million": {"input": 1, "output": math.inf}}},
+            "usd_per_million.output=inf",
+        ),
+        ({"fast": {"model_id": "m", "usd_per_million": {"input": 1, "output": 1, "cached": 1}}}, "must have input and"),
         ({"fast": {"model_id": "m", "fallback": "slow"}}, "tier 'fast': fallback='slow' is not a tier"),
         ({"fast": {"model_id": "m", "fallback": "fast"}}, "tier 'fast': its fallbacks lead back to 'fast'"),
         ({"standard": {"model_id": "other"}}, f"tier 'standard': model_id='other' is not MODEL_ID='{MODEL}'"),
@@ -231,6 +237,23 @@ def test_a_wrong_table_is_one_line_that_names_tier_and_field(table: object, line
         read_tiers(table if isinstance(table, str) else json.dumps(table), "standard", MODEL, 64)
     assert line in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_fields_without_a_value_are_as_if_they_were_not_there() -> None:
+    """Terraform writes every field of its objects."""
+    nothing = {"latency": None, "service_tier": None, "fallback": None, "cache_minimum_tokens": None}
+    prices = {"input": 1.0, "output": 2.0, "cache_read": None, "cache_write": None}
+    full = {"fast": {"model_id": "m", "max_tokens": None, "usd_per_million": prices, **nothing}}
+    bare = {"fast": {"model_id": "m", "usd_per_million": {"input": 1.0, "output": 2.0}}}
+    found = [read_tiers(json.dumps(table), "standard", MODEL, 64) for table in (full, bare)]
+    assert found[0] == found[1]
+    assert found[0]["fast"].prices == Prices(1.0, 2.0, 1.0, 1.0)
+
+
+def test_the_default_tier_has_the_variants_model_and_limit_where_it_names_none() -> None:
+    assert read_tiers("", "standard", MODEL, 64)["standard"].max_tokens == 64
+    named = read_tiers(json.dumps({"standard": {"max_tokens": 32}}), "standard", MODEL, 64)["standard"]
+    assert (named.model_id, named.max_tokens) == (MODEL, 32)
 
 
 @given(st.builds(Usage, *[st.integers(0, 10**6)] * 4), st.builds(Prices, *[st.floats(0, 100)] * 4))
