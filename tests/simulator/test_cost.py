@@ -103,6 +103,10 @@ class TestRequest:
         assert request_cost_usd(prices=prices, gateway="rest_api") == pytest.approx(3.70e-6)
         assert request_cost_usd(prices=prices, gateway="none") == pytest.approx(0.20e-6)
 
+    def test_an_http_api_of_another_price(self, tmp_path: Path) -> None:
+        mine = load_prices(own(tmp_path, "[gateway]\nhttp_api_per_million = 3\n"))
+        assert request_cost_usd(prices=mine, request_kb=513) == pytest.approx(6.20e-6)
+
     def test_provisioned_concurrency_kept_ready(self, prices: Prices) -> None:
         # AWS's own example rate: 0.0000041667 a GB-s; ten environments of 1 GB for an hour
         assert provisioned_idle_usd_per_hour(10, 1024, prices=prices) == pytest.approx(0.0000041667 * 36_000)

@@ -29,7 +29,7 @@ def test_a_sleep_is_ended() -> None:
     started = time.monotonic()
     with pytest.raises(CallExpiredError):
         call_within(0.1, lambda: time.sleep(10))
-    assert 0.09 < time.monotonic() - started < 1
+    assert 0.09 < time.monotonic() - started < 5
 
 
 def test_a_read_is_ended() -> None:
@@ -49,7 +49,7 @@ def test_a_call_that_swallows_exceptions_is_ended_all_the_same() -> None:
     started = time.monotonic()
     with pytest.raises(CallExpiredError):
         call_within(0.1, stubborn)
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 5
 
 
 def test_an_alarm_that_a_finaliser_swallows_comes_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,7 +67,7 @@ def test_an_alarm_that_a_finaliser_swallows_comes_again(monkeypatch: pytest.Monk
     started = time.monotonic()
     with pytest.raises(CallExpiredError):
         call_within(0.1, call)
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 5
     assert len(swallowed) == 1
 
 
@@ -90,6 +90,44 @@ def test_a_timer_around_the_edge_never_leaks_into_what_follows() -> None:
         except CallExpiredError:
             ended.add("expired")
     assert ended == {"answered", "expired"}
+
+
+def test_another_reason_ends_the_call_too() -> None:
+    asked: list[float] = []
+
+    def watch() -> Exception | None:
+        asked.append(time.monotonic())
+        return ConnectionError("the caller has left") if len(asked) == 3 else None
+
+    started = time.monotonic()
+    with pytest.raises(ConnectionError, match="the caller has left"):
+        call_within(60, lambda: time.sleep(60), watch)
+    assert time.monotonic() - started < 30
+    assert len(asked) == 3
+
+
+def test_a_watch_that_finds_nothing_leaves_the_call_its_time() -> None:
+    started = time.monotonic()
+    assert call_within(60, lambda: time.sleep(0.3) or "done", lambda: None) == "done"
+    with pytest.raises(CallExpiredError):
+        call_within(0.2, lambda: time.sleep(60), lambda: None)
+    assert 0.5 < time.monotonic() - started < 30
+
+
+def test_a_reason_that_a_finaliser_swallows_is_told_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "unraisablehook", lambda _: None)
+    reasons = [ConnectionError("the caller has left")]
+
+    class Slow:
+        def __del__(self) -> None:
+            time.sleep(60)
+
+    def call() -> None:
+        Slow()
+        time.sleep(60)
+
+    with pytest.raises(ConnectionError):
+        call_within(60, call, lambda: reasons.pop() if reasons else None)
 
 
 def test_outside_the_main_thread_the_call_runs_unguarded() -> None:

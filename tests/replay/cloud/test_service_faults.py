@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,7 +13,7 @@ from botocore.exceptions import ClientError, ReadTimeoutError
 
 from replay.cloud import LocalCloud
 from replay.errors import ReplayError
-from tests.replay.cloud.support import deploy
+from tests.replay.cloud.support import deploy, eventually
 
 
 @pytest.fixture
@@ -105,8 +104,7 @@ def test_late_lines_and_metrics_become_visible_in_time(faulty):
     )
     assert seen() == (0, 0)
     faulty.control("PUT", "/_tailcast/faults", {"logs": {"visible_after_s": 1}, "monitoring": {"visible_after_s": 1}})
-    time.sleep(1.1)
-    assert seen() == (lines, invocations)
+    eventually(lambda: seen() == (lines, invocations))
 
 
 @pytest.mark.parametrize(

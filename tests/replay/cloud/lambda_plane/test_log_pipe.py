@@ -21,7 +21,9 @@ async def test_a_process_that_writes_without_end_does_not_hold_its_reader() -> N
     writer = subprocess.Popen(["yes"], stdout=pipe.write_end)
     os.close(pipe.write_end)
     try:
-        await asyncio.sleep(0.2)
+        async with asyncio.timeout(30):
+            while not lines:  # not before it has begun to write
+                await asyncio.sleep(0.01)
         lines = 0
         pipe.drain()
         assert lines > 0
