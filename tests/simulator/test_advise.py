@@ -53,6 +53,15 @@ def test_none_is_bought_where_none_is_needed_and_none_found_where_none_helps(rec
     assert (hopeless.provisioned, hopeless.verdict, sorted(hopeless.tried)) == (None, "fail", [0, 1, 2, 4])
 
 
+def test_how_long_a_step_must_last_does_not_hang_on_the_seed(recorded: Recorded) -> None:
+    few = {
+        name: trace.select(pl.int_range(pl.len()) < 500) for name, trace in asked(recorded, "p99 < 1 s").traces.items()
+    }
+    question = replace(asked(recorded, "p99 < 1500 ms"), traces=few)
+    lasts_s = [advise_steps(question, [0.5], seed=seed)[0].regression_s for seed in range(6)]
+    assert max(lasts_s) < 1.8 * min(lasts_s)
+
+
 @pytest.mark.parametrize(("limit", "tried"), [(3, [0, 1, 2, 3]), (0, [0])])
 def test_no_more_is_tried_than_the_platform_has(recorded: Recorded, limit: int, tried: list[int]) -> None:
     question = replace(asked(recorded, "p50 < 100 ms"), platform=Platform(reserved_concurrency=limit))
