@@ -122,7 +122,7 @@ def _judge(item: pytest.Item, objectives: list[tuple[Objective, str]]) -> None:
     from replay.slo import judge
     from simulator.errors import SimulatorError
 
-    replayer: TraceReplayer = item.funcargs[_FIXTURE]  # type: ignore[attr-defined]
+    replayer: TraceReplayer = item.funcargs[_FIXTURE]  # type: ignore[attr-defined]  # a function's item has them
     missed: list[Judgement] = []
     skipped: list[Judgement] = []
     try:

@@ -48,7 +48,7 @@ def merge(traces: Sequence[Trace], alignment: Alignment | None = None) -> Merged
     """
     if not traces:
         raise ParameterError("merge needs at least one trace")
-    dates = [_date(trace) for trace in traces]
+    dates = [recorded_at(trace) for trace in traces]
     chosen = alignment or ("recorded" if all(date is not None for date in dates) else "start")
     first: datetime | None = None
     offsets_s = [0.0] * len(traces)
@@ -88,9 +88,9 @@ def cut(trace: Trace, from_s: float = 0.0, to_s: float = math.inf) -> Trace:
         raise ParameterError(
             f"cut from {from_s:g} to {to_s:g} s: no request arrives there; the last comes at {last_s:g} s"
         )
-    date = _date(trace)
-    recorded_at = trace.metadata.recorded_at if date is None else (date + timedelta(seconds=from_s)).isoformat()
-    metadata = replace(trace.metadata, recorded_at=recorded_at)
+    date = recorded_at(trace)
+    begins = trace.metadata.recorded_at if date is None else (date + timedelta(seconds=from_s)).isoformat()
+    metadata = replace(trace.metadata, recorded_at=begins)
     return make_trace(inside.with_columns(pl.col("arrival_s") - from_s), metadata)
 
 
@@ -155,7 +155,14 @@ def _joined(all_metadata: Sequence[TraceMetadata], first: datetime | None) -> Tr
     )
 
 
-def _date(trace: Trace) -> datetime | None:
+def recorded_at(trace: Trace) -> datetime | None:
+    """Give when the trace's clock has its 0; None where it does not say, UTC where it names no zone.
+
+    Raises
+    ------
+    ParameterError
+        What it says is no time.
+    """
     text = trace.metadata.recorded_at
     if text is None:
         return None

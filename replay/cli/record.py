@@ -13,6 +13,7 @@ import click
 from replay.cli import options
 from replay.errors import InputError
 from simulator.cli.texts import TEXTS
+from simulator.errors import SimulatorError
 
 if TYPE_CHECKING:
     from replay.record import ClientJoin, Recording
@@ -117,16 +118,12 @@ def _range(start: str | None, end: str | None, driven: Trace | None, now: dateti
 
 def _zero(driven: Trace) -> datetime | None:
     """Give the time at which the client's trace begins, None where it does not say."""
-    text = driven.metadata.recorded_at
-    if text is None:
-        return None
+    from simulator.reshape import recorded_at
+
     try:
-        zero = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise InputError(
-            f"--client: the trace's recorded_at is {text!r}, not an ISO 8601 time; give --start and --end"
-        ) from error
-    return zero if zero.tzinfo is not None else zero.replace(tzinfo=UTC)
+        return recorded_at(driven)
+    except SimulatorError as error:
+        raise InputError(f"--client: {error}; give --start and --end") from error
 
 
 def _ids_that_ran(driven: Trace) -> list[str]:

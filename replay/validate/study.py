@@ -233,7 +233,7 @@ class _Running:
             self._process.stdout.close()
 
     def _read(self) -> None:
-        assert self._process.stdout is not None  # noqa: S101
+        assert self._process.stdout is not None  # noqa: S101  (for the type checker)
         for line in self._process.stdout:
             self._last = line.strip()
             self._said(self._last)

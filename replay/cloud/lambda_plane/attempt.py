@@ -119,7 +119,7 @@ def _attempt(environment: Environment, report: Report, payload: bytes, *, failed
 
 
 def _log_init(environment: Environment, outcome: InitOutcome, phase: str) -> None:
-    assert outcome.failure is not None  # noqa: S101
+    assert outcome.failure is not None  # noqa: S101  (for the type checker)
     error_type = outcome.failure.error_type if outcome.status == "error" else None
     line = environment.platform_log.init_report(environment.now_s(), outcome.init_ms, phase, outcome.status, error_type)
     environment.log(line)

@@ -238,7 +238,7 @@ def preload(handler: str) -> Callable[[dict[str, Any]], None]:
     sys.path[:0] = [os.environ["LAMBDA_TASK_ROOT"], os.environ["LAMBDA_RUNTIME_DIR"]]
     # The native client reads the address of the Runtime API when it is imported, and keeps it: that has to wait for the
     # fork. Until then its import fails, which awslambdaric takes as "none here".
-    sys.modules["runtime_client"] = None  # type: ignore[assignment]
+    sys.modules["runtime_client"] = None  # type: ignore[assignment]  # so its import fails
     entry = importlib.import_module("awslambdaric.__main__")
     client = importlib.import_module("awslambdaric.lambda_runtime_client")
     importlib.import_module("http.client")
@@ -251,8 +251,8 @@ def preload(handler: str) -> Callable[[dict[str, Any]], None]:
         os.environ.clear()
         os.environ.update(frame["env"])
         native = importlib.import_module("runtime_client")
-        native.initialize_client(client._user_agent())  # noqa: SLF001
-        client.runtime_client = native  # type: ignore[attr-defined]
+        native.initialize_client(client._user_agent())  # noqa: SLF001  (awslambdaric's)
+        client.runtime_client = native  # type: ignore[attr-defined]  # awslambdaric's
         entry.main(["bootstrap", handler])
 
     gc.collect()

@@ -1,4 +1,4 @@
-# ruff: noqa: E402
+# ruff: noqa: E402  (what follows is the adapter alone: it must not keep the application waiting)
 """A stand-in for Lambda Web Adapter: passes requests from the Runtime API to an HTTP application, and answers back.
 
 Started as ``python … web_adapter.py HANDLER``. The process becomes the application, ``$LAMBDA_TASK_ROOT/HANDLER``, as
