@@ -313,7 +313,7 @@ def _memory(trace: Trace, default_mb: int) -> dict[str, Any]:
     """Say what the recording knows of memory: how a function runs with other memory it does not show."""
     sizes = sorted(int(size) for size in trace.frame["memory_mb"].drop_nulls().unique())
     used = trace.frame["max_memory_mb"].drop_nulls()
-    peak_mb = int(used.max()) if len(used) else None  # type: ignore[arg-type]
+    peak_mb = int(used.max()) if len(used) else None  # type: ignore[arg-type]  # Polars types a column's figure as anything
     configured_mb = sizes[-1] if sizes else default_mb
     note = f"recorded at {', '.join(str(size) for size in sizes)} MB" if sizes else "memory was not recorded"
     if len(sizes) <= 1:

@@ -176,7 +176,7 @@ def fit_cold(own: ColdRows, both: Sequence[ColdRows], *, caller_recorded: bool) 
     if own.total_ms.size >= MIN_OWN_STARTS:
         share = np.minimum(own.handler_ms / own.total_ms, 1.0)
         return ColdFit(
-            **common,  # type: ignore[arg-type]
+            **common,  # type: ignore[arg-type]  # fields of several types in one mapping
             own=fit_sample(own.total_ms),
             handler_share=share,
             extra_ms=0.0,
@@ -190,7 +190,7 @@ def fit_cold(own: ColdRows, both: Sequence[ColdRows], *, caller_recorded: bool) 
         # Nothing recorded: the published setup where a caller waits for it, nothing where only execution is forecast.
         setup_ms = PUBLISHED_SETUP_MS if caller_recorded else 0.0
         return ColdFit(
-            **common,  # type: ignore[arg-type]
+            **common,  # type: ignore[arg-type]  # fields of several types in one mapping
             own=None,
             handler_share=np.empty(0),
             extra_ms=setup_ms,
@@ -207,7 +207,7 @@ def fit_cold(own: ColdRows, both: Sequence[ColdRows], *, caller_recorded: bool) 
     variance = squares / (_PRIOR_WEIGHT + starts - 1.0)
     extra_ms = float(extras_ms.mean())
     return ColdFit(
-        **common,  # type: ignore[arg-type]
+        **common,  # type: ignore[arg-type]  # fields of several types in one mapping
         own=None,
         handler_share=np.empty(0),
         extra_ms=extra_ms,

@@ -160,7 +160,7 @@ def _figures(
             note = f"{sample.size} requests; {needed} are needed to bound this quantile from above"
         add(metric, quantile(sample, level), int(sample.size), note)
     started = frame["cold"].drop_nulls()
-    share = float(started.mean() or 0.0) if len(started) else math.nan  # type: ignore[arg-type]
+    share = float(started.mean() or 0.0) if len(started) else math.nan  # type: ignore[arg-type]  # Polars types a column's figure as anything
     add("cold_share", share, len(started), None if len(started) else "no start was recorded as cold or warm")
     priced = cost_usd[rows & np.isfinite(cost_usd)]
     unpriced = int(rows.sum()) - priced.size

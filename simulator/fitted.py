@@ -70,4 +70,4 @@ def rows_of(trace: Trace, variant: str) -> Trace:
 def shared_latency(traces: Mapping[str, Trace]) -> Latency:
     """Give the latency that a forecast of ``traces`` is of: what the caller saw, where most rows of each have it."""
     seen = [trace.frame["client_ms"].is_not_null().mean() or 0.0 for trace in traces.values()]
-    return "client_ms" if all(float(share) >= 0.5 for share in seen) else "execution_ms"  # type: ignore[arg-type]
+    return "client_ms" if all(float(share) >= 0.5 for share in seen) else "execution_ms"  # type: ignore[arg-type]  # Polars types a column's figure as anything

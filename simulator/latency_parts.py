@@ -132,7 +132,7 @@ def _inference_ms(rows: pl.DataFrame, notes: list[str]) -> FloatArray | None:
         notes.append("no inference_ms is recorded: the handler is not divided, and counts as its own work")
         return None
     if measured.height < rows.height:
-        overhead_ms = float((measured["duration_ms"] - measured["inference_ms"]).median())  # type: ignore[arg-type]
+        overhead_ms = float((measured["duration_ms"] - measured["inference_ms"]).median())  # type: ignore[arg-type]  # Polars types a column's figure as anything
         notes.append(
             f"inference_ms is recorded for {measured.height:,} of {rows.height:,} requests; the others are taken to "
             f"have the same overhead in the handler ({overhead_ms:,.1f} ms, the median)"

@@ -111,7 +111,7 @@ def _versions(value: Any, base: Platform) -> dict[str, VersionSettings]:
 def _over(base: Made, value: Any, place: str, *, named: bool = False) -> Made:
     """Lay a mapping over a settings object. ``named``: the object's own messages say where they are."""
     taken = _read(type(base), _mapping(value, place), place)
-    made: Made = _built(lambda: replace(base, **taken), "" if named else place)  # type: ignore[type-var]
+    made: Made = _built(lambda: replace(base, **taken), "" if named else place)  # type: ignore[type-var]  # any dataclass of the platform
     return made
 
 

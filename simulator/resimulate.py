@@ -49,7 +49,7 @@ def resimulate(trace: Trace, arrivals: ArrivalPlan, *, platform: Platform | None
     rows = rows_of(trace, name)
     keep_alive = None if told else fit_keep_alive(rows)
     # As in a forecast: what the caller saw where most rows have it, else what Lambda reported.
-    recorded = float(rows.frame["client_ms"].is_not_null().mean() or 0.0)  # type: ignore[arg-type]
+    recorded = float(rows.frame["client_ms"].is_not_null().mean() or 0.0)  # type: ignore[arg-type]  # Polars types a column's figure as anything
     latency: Latency = "client_ms" if recorded >= 0.5 else "execution_ms"
     fit = fit_services({name: rows}, latency=latency, token_usd={name: np.zeros(len(rows))})[name]
     randomness = Randomness(seed)

@@ -210,7 +210,7 @@ def _group(timed: pl.DataFrame, main: str | None) -> GroupSummary:
         environments=environments or None,
         latency=latency,
         measures={name: _latency(values) for name, values in measures.items() if values.size},
-        tokens={name: float(timed[name].mean()) for name in _TOKENS if timed[name].count()},  # type: ignore[arg-type]
+        tokens={name: float(timed[name].mean()) for name in _TOKENS if timed[name].count()},  # type: ignore[arg-type]  # Polars types a column's figure as anything
         autocorrelation=autocorrelation(_values(answered[f"_{main}"])) if main else math.nan,
     )
 

@@ -88,7 +88,7 @@ def histogram(
     values = np.concatenate(list(groups.values()))
     edges = _edges(values, max_bins)
     counts = {name: np.histogram(each, edges)[0] for name, each in groups.items()}
-    most = int(sum(counts.values()).max())  # type: ignore[union-attr]
+    most = int(sum(counts.values()).max())  # type: ignore[union-attr]  # there is at least one
     table = Table.grid(padding=(0, 1))
     table.add_column(justify="right", style="dim", no_wrap=True)
     table.add_column(justify="right", no_wrap=True)

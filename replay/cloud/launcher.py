@@ -242,7 +242,7 @@ def make_client(service: str, endpoint_url: str, region: str) -> Any:
     import boto3
     from botocore.config import Config
 
-    session = boto3.session.Session(aws_access_key_id="local", aws_secret_access_key="local", region_name=region)  # noqa: S106
+    session = boto3.session.Session(aws_access_key_id="local", aws_secret_access_key="local", region_name=region)  # noqa: S106  (the local cloud takes any)
     return session.client(
         cast("Any", service),
         endpoint_url=endpoint_url,

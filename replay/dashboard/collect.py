@@ -119,7 +119,7 @@ def scope_of(client: Any, function: str, api_id: str | None = None) -> Scope:
                         share = f" {100 * weight:g}%" if weights else ""
                         roles.setdefault(str(version), []).append(f"{alias['Name']}{share}")
     except CloudError as error:
-        if error.__cause__ is not None and error_code(error.__cause__) == "ResourceNotFoundException":  # type: ignore[arg-type]
+        if error.__cause__ is not None and error_code(error.__cause__) == "ResourceNotFoundException":  # type: ignore[arg-type]  # only exceptions are causes here
             raise InputError(
                 f"function {function!r} does not exist here; look at --function, --env and region"
             ) from None

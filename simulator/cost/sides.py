@@ -102,7 +102,7 @@ def side_of_trace(trace: Trace, name: str, terms: Terms, assumed: Assumed | None
         name=name,
         model=_models(filled),
         parts={part: parts[part][priced] for part in ALL_PARTS},
-        memory_mb=float(memory.max()) if len(memory) else None,  # type: ignore[arg-type]
+        memory_mb=float(memory.max()) if len(memory) else None,  # type: ignore[arg-type]  # Polars types a column's figure as anything
         measured=True,
         unpriced=cost.unpriced,
         rows_left_out=int((~priced).sum()),

@@ -141,7 +141,7 @@ class _WatchedRun(ReferenceRun):
         self._noted: list[tuple[int, int, What, dict[str, Any]]] = []
         self._names = self._platform.names
         # The engine has made them before it could be told who looks.
-        self._models.run = self  # type: ignore[attr-defined]
+        self._models.run = self  # type: ignore[attr-defined]  # typed as the engine itself, which this takes the place of
 
     def note(self, tick: int, slot: int, what: What, **details: Any) -> None:
         """Write an event down."""

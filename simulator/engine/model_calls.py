@@ -52,7 +52,7 @@ class ModelCalls:
         if not self.any:
             return
         # The engine has checked it.
-        assert model is not None  # noqa: S101
+        assert model is not None  # noqa: S101  (for the type checker)
         versions = draws.versions
         self._inference_ticks = ticks(model.inference_ms, TICKS_PER_MS).reshape(versions, -1).tolist()
         self._input_tokens = model.input_tokens.tolist()
@@ -86,8 +86,8 @@ class ModelCalls:
         policy = self._calls[version]
         meter = self._meters[version]
         # begin() is called for versions with a quota only.
-        assert policy is not None  # noqa: S101
-        assert meter is not None  # noqa: S101
+        assert policy is not None  # noqa: S101  (for the type checker)
+        assert meter is not None  # noqa: S101  (for the type checker)
         sdk = environment.sdk
         if sdk is None:
             sdk = environment.sdk = SdkClient(policy.retries, environment.ready_tick / TICKS_PER_SECOND)

@@ -199,7 +199,7 @@ def finish(
     given = dict(columns)
     recorded_at = said.recorded_at
     if arrival_us is not None:
-        first_us = int(arrival_us.min())  # type: ignore[arg-type]
+        first_us = int(arrival_us.min())  # type: ignore[arg-type]  # Polars types a column's figure as anything
         given["arrival_s"] = (arrival_us - first_us) / US_PER_S
         if absolute:
             recorded_at = iso_time(first_us)

@@ -44,7 +44,7 @@ def read(path: Path, options: ImportOptions) -> Trace:
     if not arrival_s.dtype.is_numeric():
         raise TraceError(f"{table.origin}: column 'arrival_s' holds {arrival_s.dtype}, not numbers of seconds or times")
     _refuse(table.origin, "arrival_s", arrival_s, arrival_s.is_null(), "must not be empty")
-    if float(arrival_s.min()) < _EPOCH_S:  # type: ignore[arg-type]
+    if float(arrival_s.min()) < _EPOCH_S:  # type: ignore[arg-type]  # Polars types a column's figure as anything
         return finish(computed, origin=table.origin, options=options)
     _refuse(table.origin, "arrival_s", arrival_s, arrival_s >= DATES_END_S, NO_DATE)
     del computed["arrival_s"]

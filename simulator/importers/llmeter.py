@@ -68,7 +68,7 @@ def _reconstructed(
         part_us = closed_loop_arrivals_us(part_ms, int(in_loop[int(rows[0])])) + start_us
         arrivals = arrivals.scatter(rows, part_us)
         end_us = part_us + (part_ms.fill_null(0.0) * 1000.0).round().cast(pl.Int64)
-        start_us = int(end_us.max()) + _PAUSE_US  # type: ignore[arg-type]
+        start_us = int(end_us.max()) + _PAUSE_US  # type: ignore[arg-type]  # Polars types a column's figure as anything
     if part:
         columns["variant"] = label if part == "arm" else label + " clients"
     notes = closed_loop_note(options.clients or 1)

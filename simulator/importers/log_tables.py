@@ -111,9 +111,9 @@ def tables_of_events(for_reports: pl.DataFrame, for_starts: pl.DataFrame, for_re
     )
     records = for_records.filter(is_record(line)).select("row", *record_columns(line))
     return LogTables(
-        reports.drop_nulls(["request_id", "duration_ms"]).cast(_REPORTS),  # type: ignore[arg-type]
-        starts.drop_nulls("request_id").cast(_STARTS),  # type: ignore[arg-type]
-        records.drop_nulls("request_id").cast(_RECORDS),  # type: ignore[arg-type]
+        reports.drop_nulls(["request_id", "duration_ms"]).cast(_REPORTS),  # type: ignore[arg-type]  # Polars' stubs want its own mapping
+        starts.drop_nulls("request_id").cast(_STARTS),  # type: ignore[arg-type]  # Polars' stubs want its own mapping
+        records.drop_nulls("request_id").cast(_RECORDS),  # type: ignore[arg-type]  # Polars' stubs want its own mapping
     )
 
 

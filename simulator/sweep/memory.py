@@ -67,7 +67,7 @@ def memory_notes(trace: Trace, variant: str, sizes_mb: list[int]) -> list[str]:
     if not recorded:
         raise ParameterError(f"--memory: the trace of {variant!r} does not name its memory (memory_mb); leave it out")
     used = frame["max_memory_mb"].drop_nulls()
-    peak_mb = int(used.max()) if len(used) else 0  # type: ignore[arg-type]
+    peak_mb = int(used.max()) if len(used) else 0  # type: ignore[arg-type]  # Polars types a column's figure as anything
     if min(sizes_mb) < peak_mb:
         raise ParameterError(
             f"--memory {min(sizes_mb)}: {peak_mb} MB were used at most in the recording of {variant!r}; "

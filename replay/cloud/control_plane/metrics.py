@@ -137,7 +137,7 @@ class ExtendedCloudWatchBackend(CloudWatchBackend):
             if (namespace and namespace != known_namespace) or (metric_name and metric_name != known_name):
                 continue
             has = dict(known_dimensions)
-            if all(has.get(d["Name"]) == d.get("Value", has.get(d["Name"])) != None for d in dimensions or []):  # noqa: E711
+            if all(has.get(d["Name"]) == d.get("Value", has.get(d["Name"])) != None for d in dimensions or []):  # noqa: E711  (a chain of comparisons)
                 named = [{"Name": name, "Value": value} for name, value in known_dimensions]
                 found.append(MotoDatum(known_namespace, known_name, 0.0, named, None))
         return found + [datum for datum in self.aws_metric_data if datum.filter(namespace, metric_name, dimensions)]
